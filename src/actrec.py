@@ -1,0 +1,138 @@
+"""The single-label model (UCF-11, HMDB-51): parameters, graph, prediction.
+
+The graph's inputs are always
+    frames (n, L, D)  cubes: of a whole frame table, or of the batch
+    index (T, B)      int32 rows of `frames`: the windows
+    mask (T, B)       1, or 0 where a window is only padding
+    y (B,)            int32 class, or (B, C) of 0 and 1 where a video has several labels
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+
+from visual_attention.layers import (
+    Dropout,
+    fflayer,
+    layer_name,
+    lstm_cond_layer,
+    norm_weight,
+    param_init_fflayer,
+    param_init_lstm_cond,
+)
+
+
+def init_params(options):
+    """Initial parameters, name -> array, in the released program's order of names and of random draws."""
+    rng, params = np.random.RandomState(options.seed), OrderedDict()
+    D, d, d_out, C, init = options.ctx_dim, options.dim, options.dim_out, options.n_actions, options.init
+    if options.pooling == "cube":
+        params["ff_logit_W"] = norm_weight(rng, options.n_locations * D, C, init=init)
+        params["ff_logit_b"] = np.zeros(C)
+    else:
+        for k in range(1, options.n_layers_init):
+            param_init_fflayer(params, f"ff_init_{k}", rng, D, D, init)
+        for k in range(options.n_layers_lstm):
+            param_init_fflayer(params, layer_name("ff_state", k), rng, D, d, init)
+            param_init_fflayer(params, layer_name("ff_memory", k), rng, D, d, init)
+        param_init_lstm_cond(params, "decoder", rng, options)
+        param_init_fflayer(params, "ff_logit_lstm", rng, d, d_out, init)
+        param_init_fflayer(params, "ff_logit", rng, d_out, C, init)
+    return OrderedDict((name, value.astype(options.floatX)) for name, value in params.items())
+
+
+def init_tparams(params):
+    """Parameters as shared variables of static shape."""
+    return OrderedDict((name, pytensor.shared(value, name=name, shape=value.shape)) for name, value in params.items())
+
+
+def relu(x):
+    return pt.maximum(x, 0)
+
+
+@dataclass
+class Graph:
+    """Symbolic inputs and outputs of one model."""
+
+    frames: pt.TensorVariable  # (n, L, D)
+    index: pt.TensorVariable  # (T, B)
+    mask: pt.TensorVariable  # (T, B)
+    y: pt.TensorVariable  # (B,) or (B, C)
+    dropout: Dropout | None
+    probs: pt.TensorVariable  # (T, B, C)
+    alpha: pt.TensorVariable | None  # (T, B, L)
+    cost: pt.TensorVariable  # ()
+    alpha_c: pytensor.compile.SharedVariable
+    decay_c: pytensor.compile.SharedVariable
+
+
+def initial_state(tparams, options, frames, index, dropout=None):
+    """Eq. 6: h_0 and c_0 of every layer, lists of (B, d), from the mean cube entry of the window."""
+    B, D = options.batch_size, options.ctx_dim
+    hidden = frames[index].astype(pytensor.config.floatX).mean(axis=(0, 2))  # (B, D)
+    for k in range(1, options.n_layers_init):
+        hidden = fflayer(tparams, hidden, f"ff_init_{k}", relu)
+        hidden = dropout(hidden, (B, D)) if dropout else hidden
+    names = [[layer_name(prefix, k) for k in range(options.n_layers_lstm)] for prefix in ("ff_state", "ff_memory")]
+    return [[fflayer(tparams, hidden, name, pt.tanh) for name in layer] for layer in names]
+
+
+def class_logits(tparams, options, h, dropout=None):
+    """One tanh layer, then one number a class: h (T, B, d) -> (T, B, C)."""
+    T, B = options.maxlen, options.batch_size
+    h = dropout(h, (T, B, options.dim)) if dropout else h
+    hidden = fflayer(tparams, h, "ff_logit_lstm", pt.tanh)
+    hidden = dropout(hidden, (T, B, options.dim_out)) if dropout else hidden
+    return fflayer(tparams, hidden, "ff_logit")
+
+
+def class_probabilities(logits):
+    """Softmax over classes; (T, B, C) -> (T, B, C)."""
+    return pt.special.softmax(logits, axis=-1)
+
+
+def cross_entropy(logits, y):
+    """-log p of the true class at every step; (T, B, C), (B,) -> (T, B)."""
+    one_hot = pt.eq(y[:, None], np.arange(logits.type.shape[-1], dtype="int32"))  # (B, C)
+    return -(pt.special.log_softmax(logits, axis=-1) * one_hot).sum(axis=-1)
+
+
+def doubly_stochastic(alpha, mask):
+    """Eq. 7's penalty: sum over locations of (1 - sum over steps of alpha)^2; (T, B, L), (T, B) -> (B,)."""
+    return ((1 - (alpha * mask[:, :, None]).sum(axis=0)) ** 2).sum(axis=-1)
+
+
+def build_model(tparams, options, training, frames_dtype=None, head=class_probabilities, loss=cross_entropy):
+    """The symbolic graph of every model of the paper; dropout is in it only with `training`.
+
+    `frames_dtype`: the frame table's, floatX where not given. `head`: logits (T, B, C) -> probabilities;
+    `loss`: logits, y -> (T, B); the released code's second program (src/actrec_mAP.py) has others.
+    """
+    T, B, L, D, C = options.maxlen, options.batch_size, options.n_locations, options.ctx_dim, options.n_actions
+    floatX = pytensor.config.floatX
+    frames = pt.tensor("frames", dtype=frames_dtype or floatX, shape=(None, L, D))
+    index = pt.tensor("index", dtype="int32", shape=(T, B))
+    mask = pt.tensor("mask", dtype=floatX, shape=(T, B))
+    y = pt.tensor("y", dtype="int32", shape=(B, C) if options.multilabel else (B,))
+    alpha_c = pytensor.shared(np.asarray(options.alpha_c, floatX), name="alpha_c", shape=())
+    decay_c = pytensor.shared(np.asarray(options.decay_c, floatX), name="decay_c", shape=())
+    dropout = Dropout() if training and options.use_dropout and options.pooling != "cube" else None
+
+    if options.pooling == "cube":
+        cubes = frames[index.flatten()].astype(floatX).reshape((T * B, L * D))
+        logits, alpha = fflayer(tparams, cubes, "ff_logit").reshape((T, B, C)), None
+    else:
+        h0, c0 = initial_state(tparams, options, frames, index, dropout)
+        h, alpha = lstm_cond_layer(tparams, options, frames, index, mask, h0, c0, dropout)
+        logits = class_logits(tparams, options, h, dropout)
+
+    # Eq. 7: summed over steps; the mean over the batch's windows, of which those that are only padding do not count
+    cost = (loss(logits, y) * mask).sum(axis=0)  # (B,)
+    if alpha is not None:
+        cost += alpha_c * doubly_stochastic(alpha, mask)
+    valid = mask.max(axis=0)  # (B,)
+    cost = (cost * valid).sum() / valid.sum() + decay_c * sum((p**2).sum() for p in tparams.values())
+    return Graph(frames, index, mask, y, dropout, head(logits), alpha, cost, alpha_c, decay_c)

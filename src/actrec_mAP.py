@@ -1,0 +1,20 @@
+"""What differs where a video has several labels (Hollywood2): the head and its cost."""
+
+import pytensor.tensor as pt
+
+from visual_attention import actrec
+
+
+def class_probabilities(logits):
+    """A sigmoid for each class; (T, B, C) -> (T, B, C)."""
+    return pt.sigmoid(logits)
+
+
+def cross_entropy(logits, y):
+    """Binary cross-entropy summed over classes at every step; (T, B, C), (B, C) of 0 and 1 -> (T, B)."""
+    return (pt.softplus(logits) - y * logits).sum(axis=-1)
+
+
+def build_model(tparams, options, training, frames_dtype=None):
+    """`actrec.build_model` with sigmoids instead of a softmax."""
+    return actrec.build_model(tparams, options, training, frames_dtype, class_probabilities, cross_entropy)

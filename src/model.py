@@ -1,0 +1,113 @@
+"""A graph of options, compiled: one function that updates the parameters, one that predicts."""
+
+import functools
+from collections import OrderedDict
+
+import numpy as np
+import pytensor
+
+from visual_attention import actrec, actrec_mAP, backend
+from visual_attention.optimizers import OPTIMIZERS
+
+# Options that are numbers inside one and the same compiled graph, or outside of it altogether.
+NOT_IN_GRAPH = (
+    "alpha_c", "decay_c", "lrate", "init", "seed", "max_epochs", "fps", "training_stride", "testing_stride",
+    "memory_gb", "checkpoint_seconds",
+)  # fmt: skip
+
+
+class Model:
+    """Parameters and compiled functions of `options`. Nothing is compiled before it is called.
+
+        model = Model(options, "float16")
+        cost = model.update(batch, rng)          # one step of the optimizer
+        probs, alpha = model.predict(batch)      # (T, B, C), and (T, B, L) or None
+
+    frames_dtype: the frame table's. C and NUMBA take it as floatX: they compute slowly with half precision.
+    """
+
+    def __init__(self, options, frames_dtype="float32"):
+        backend.set_precision(options.floatX, options.backend)
+        self.options = options
+        self.frames_dtype = str(frames_dtype) if options.backend == "jax" else options.floatX
+        self.tparams = actrec.init_tparams(actrec.init_params(options))
+        self.build = actrec_mAP.build_model if options.multilabel else actrec.build_model
+        # its shared scalars (lambda, gamma) are set anew for each run, so that runs share what is compiled
+        with pytensor.config.change_flags(traceback__limit=0):  # half of the time to build a gradient goes into these
+            self.graph = self.build(self.tparams, options, True, self.frames_dtype)
+        self.lrate = pytensor.shared(np.asarray(options.lrate, options.floatX), name="lrate", shape=())
+
+    @functools.cached_property
+    def _updates(self):
+        with pytensor.config.change_flags(traceback__limit=0):
+            grads = pytensor.grad(self.graph.cost, list(self.tparams.values()))
+            return OPTIMIZERS[self.options.optimizer](self.lrate, self.tparams, grads)
+
+    @functools.cached_property
+    def _update(self):
+        g = self.graph
+        inputs = [g.frames, g.index, g.mask, g.y] + ([g.dropout.bits] if g.dropout else [])
+        with pytensor.config.change_flags(traceback__limit=0):
+            return backend.compile_function(inputs, g.cost, self._updates, self.options.backend)
+
+    @functools.cached_property
+    def _predict(self):
+        with pytensor.config.change_flags(traceback__limit=0):
+            g = self.build(self.tparams, self.options, False, self.frames_dtype)
+            outputs = [g.probs] + ([] if g.alpha is None else [g.alpha])
+            return backend.compile_function([g.frames, g.index, g.mask], outputs, backend=self.options.backend)
+
+    def start(self, options):
+        """Makes this the fresh model of `options`, which must have the same graph."""
+        if graph_options(options) != graph_options(self.options):
+            raise ValueError("these options have another graph: make a new Model")
+        for name, value in actrec.init_params(options).items():
+            self.tparams[name].set_value(value)
+        for variable in self.optimizer_state.values():
+            variable.set_value(np.zeros_like(variable.get_value()))
+        for variable in (self.graph.alpha_c, self.graph.decay_c, self.lrate):
+            variable.set_value(np.asarray(getattr(options, variable.name), options.floatX))
+        self.options = options
+
+    @property
+    def optimizer_state(self):
+        """The optimizer's own variables, name -> shared."""
+        return OrderedDict((v.name, v) for v in self._updates if v.name not in self.tparams)
+
+    def frames(self, table):
+        """A frame table, placed once where the updates compute."""
+        return backend.to_device(table.astype(self.frames_dtype, copy=False), self.options.backend)
+
+    def update(self, batch, rng):
+        """One update of the parameters; the cost before it. rng draws the dropout masks."""
+        bits = [np.frombuffer(rng.bytes(self.graph.dropout.size), "uint8")] if self.graph.dropout else []
+        return float(self._update(*self._inputs(batch), batch.y, *bits))
+
+    def predict(self, batch):
+        """Class probabilities (T, B, C) and glimpses (T, B, L), None where nothing attends; NumPy arrays."""
+        probs, *alpha = self._predict(*self._inputs(batch))
+        return np.asarray(probs), np.asarray(alpha[0]) if alpha else None
+
+    def _inputs(self, batch):
+        frames = batch.frames
+        if frames.dtype != self.frames_dtype:
+            frames = frames.astype(self.frames_dtype)
+        return frames, batch.index, batch.mask.astype(self.options.floatX)
+
+
+def graph_options(options):
+    """Options without those that do not change the compiled graph."""
+    default = type(options)()
+    return options.replace(**{name: getattr(default, name) for name in NOT_IN_GRAPH})
+
+
+@functools.lru_cache(maxsize=1)
+def _model(options, frames_dtype):
+    return Model(options, frames_dtype)
+
+
+def model_for(options, frames_dtype):
+    """The fresh model of `options`; the last one compiled is used again where only numbers differ."""
+    model = _model(graph_options(options), str(frames_dtype))
+    model.start(options)
+    return model

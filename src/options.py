@@ -1,0 +1,137 @@
+"""Every hyper-parameter in one dataclass, and the recipes: what the paper uses on each data set."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+Pooling = Literal["attention", "mean", "max", "cube"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """All options of a run; names are the released program's where it has the option. Defaults: recipe `paper`, UCF-11.
+
+    A value out of range raises ValueError naming the option, the value and what was expected.
+    """
+
+    # ---- the model's graph
+    pooling: Pooling = "attention"
+    """how a cube becomes the LSTM's input: soft attention (Eq. 5), mean or max over locations;
+    cube: no LSTM, softmax regression on the whole cube"""
+    attention: Literal["location", "mlp"] = "location"
+    """location: Eq. 4, from the previous state alone; mlp: the released code's, which also sees the present cube"""
+    n_layers_lstm: int = 3
+    """stacked LSTM layers, 1 to 5"""
+    dim: int = 512
+    """d, size of every LSTM layer"""
+    dim_out: int = 512
+    """size of the tanh hidden layer before the class softmax"""
+    ctx_dim: int = 1024
+    """D, depth of the features at a location"""
+    n_locations: int = 49
+    """L, locations of a cube"""
+    n_actions: int = 11
+    """C, classes"""
+    multilabel: bool = False
+    """several labels a video: sigmoid instead of softmax, mean average precision instead of accuracy"""
+    # The paper calls f_init multilayer perceptrons and says no more; one rectifier layer of width D shared by all of
+    # them, then a tanh layer for each h_0 and c_0, is the released code's construction.
+    n_layers_init: int = 2
+    """layers of f_init (Eq. 6), the last one tanh"""
+    # The paper does not say whether dropout is undone at test time. We divide by 0.5 in training and do nothing in
+    # testing. Eq. 4's h_{t-1} crosses a time-step and so counts as recurrent: no dropout. Nor is there any on mu, an
+    # average in which dropped entries would not be noise but a change of scale, nor in softmax regression.
+    use_dropout: bool = True
+    """dropout 0.5 on all non-recurrent connections"""
+
+    # ---- the cost (Eq. 7)
+    alpha_c: float = 0.0
+    """lambda, weight of the doubly stochastic penalty"""
+    decay_c: float = 1e-5
+    """gamma, weight decay of all parameters, biases too"""
+
+    # ---- windows
+    maxlen: int = 30
+    """T, frames of a window"""
+    fps: int = 30
+    """frames per second of a window; divides 30, the rate of the frame table"""
+    training_stride: int = 1
+    """frames from the start of a training window to the next"""
+    testing_stride: int = 1
+    """frames from the start of a validation or test window to the next"""
+
+    # ---- training
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """how parameters are updated"""
+    # Not stated in the paper. 1e-3 is Adam's own default, and trains every model of Table 1 on the embedded set.
+    lrate: float = 1e-3
+    """learning rate"""
+    # Not stated either. The released code draws 0.01 N(0, 1); with three layers the signal then dies on its way up.
+    init: Literal["glorot", "released"] = "glorot"
+    """initial weights: glorot (uniform) or the released code's 0.01 N(0, 1); square ones orthogonal in both"""
+    max_epochs: int = 15
+    """epochs"""
+    batch_size: int = 128
+    """B, windows of an update"""
+    seed: int = 0
+    """seed of initial weights, order of windows and dropout"""
+
+    # ---- machine
+    backend: Literal["jax", "c", "numba"] = "jax"
+    """what the graph is compiled to"""
+    floatX: Literal["float32", "float64"] = "float32"
+    """precision of parameters and computation; float64 is for checks"""
+    memory_gb: float = 4.0
+    """a frame table up to this size is held in memory, a larger one is read from disk"""
+    checkpoint_seconds: float = 60.0
+    """a checkpoint is written this often, at the end of each epoch and on interruption"""
+
+    def __post_init__(self):
+        least = {"alpha_c": 0, "decay_c": 0, "seed": 0, "lrate": 0, "memory_gb": 0, "checkpoint_seconds": 0}
+        for field in dataclasses.fields(self):
+            value, choices = getattr(self, field.name), getattr(field.type, "__args__", None)
+            if choices:
+                _expect(value in choices, field.name, value, "one of " + ", ".join(choices))
+            elif field.type in (int, float):
+                number = (int,) if field.type is int else (int, float)
+                _expect(
+                    isinstance(value, number), field.name, value, "a whole number" if field.type is int else "a number"
+                )
+                bound = least.get(field.name, 1)
+                _expect(bound <= value < float("inf"), field.name, value, f"at least {bound}")
+        _expect(self.n_layers_lstm <= 5, "n_layers_lstm", self.n_layers_lstm, "1 to 5")
+        _expect(30 % self.fps == 0, "fps", self.fps, "a divisor of 30: 1, 2, 3, 5, 6, 10, 15 or 30")
+
+    def replace(self, **changes):
+        return dataclasses.replace(self, **changes)
+
+
+def _expect(good, name, value, expected):
+    if not good:
+        raise ValueError(f"option {name} is {value!r}; expected {expected}")
+
+
+# What Table 1's rows change in a recipe, in the paper's order; the last row is not the paper's.
+MODELS = {
+    "softmax_regression": {"pooling": "cube"},
+    "average_pooled_lstm": {"pooling": "mean"},
+    "max_pooled_lstm": {"pooling": "max"},
+    "attention_lambda0": {"pooling": "attention", "alpha_c": 0.0},
+    "attention_lambda1": {"pooling": "attention", "alpha_c": 1.0},
+    "attention_lambda10": {"pooling": "attention", "alpha_c": 10.0},
+    "attention_mlp_lambda0": {"pooling": "attention", "attention": "mlp", "alpha_c": 0.0},
+}
+
+# Recipe `paper`: what differs from Options' defaults on each data set.
+PAPER = {
+    "ucf11": {"n_actions": 11},
+    "hmdb51": {"n_actions": 51, "dim": 1024, "dim_out": 1024},
+    "hollywood2": {"n_actions": 12, "multilabel": True},
+    # Sizes that suit a small set and two cores; everything else is the paper's.
+    "embedded": {"n_actions": 8, "ctx_dim": 80, "dim": 64, "dim_out": 64, "batch_size": 32, "training_stride": 4},
+}
+
+
+def paper(data_set, model="attention_lambda0", **changes):
+    """Options of a cell of Table 1: `paper("ucf11", "attention_lambda10", seed=1)`."""
+    return Options(**{**PAPER[data_set], **MODELS[model], **changes})

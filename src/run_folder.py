@@ -1,0 +1,90 @@
+"""The folder of a run: what is in it, written whole or not at all, and read back with checks."""
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+from pathlib import Path
+
+import numpy as np
+
+from visual_attention.options import Options
+
+PACKAGES = ("pytensor", "jax", "numpy", "scipy", "h5py")
+
+
+class WriteError(Exception):
+    """A file of the run could not be written; what was there before is untouched."""
+
+
+def write_file(path, write):
+    """Writes a file whole or not at all: `write(file)` under a temporary name, flushed to disk, then renamed."""
+    part = Path(f"{path}.part")
+    try:
+        with open(part, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise WriteError(f"{path}: could not be written ({error}); free space and start the same command") from error
+
+
+def write_json(path, value):
+    write_file(path, lambda file: file.write((json.dumps(value, indent=2) + "\n").encode()))
+
+
+def provenance():
+    """Versions and machine, for options.json."""
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **versions, "machine": platform.machine(), "cores": os.cpu_count()}
+
+
+def open_run(folder, options, digest):
+    """Makes a run's folder, or checks that what it holds is a run of the same options and data."""
+    path = Path(folder, "options.json")
+    ours = {"options": dataclasses.asdict(options), "data": digest}
+    if path.is_file():
+        try:
+            theirs = json.loads(path.read_text())
+            theirs = {"options": theirs["options"], "data": theirs["data"]}
+        except (ValueError, KeyError) as error:
+            raise ValueError(f"{path}: not a run's options ({error!r}); delete the folder or choose another") from error
+        changed = [
+            f"{name} {theirs['options'].get(name)} there, {value} now"
+            for name, value in ours["options"].items()
+            if theirs["options"].get(name) != value
+        ]
+        changed += ["other data"] if theirs["data"] != digest else []
+        if changed:
+            raise ValueError(f"{folder}: holds a run of {'; '.join(changed)}. Delete it or choose another folder")
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, ours | {"versions": provenance()})
+
+
+def load_options(folder):
+    """Options of a run's folder."""
+    path = Path(folder, "options.json")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; {folder} is not a run's folder")
+    return Options(**json.loads(path.read_text())["options"])
+
+
+def load_params(model, path):
+    """Sets the model's parameters from an .npz of theirs."""
+    with np.load(path, allow_pickle=False) as saved:
+        for name, variable in model.tparams.items():
+            shape = variable.get_value(borrow=True).shape
+            if name not in saved or saved[name].shape != shape:
+                found = saved[name].shape if name in saved else "none"
+                raise ValueError(f"{path}: parameter {name} is {found}; expected {shape}")
+            variable.set_value(saved[name].astype(model.options.floatX))
+
+
+def params_of(model):
+    return {name: np.asarray(variable.get_value()) for name, variable in model.tparams.items()}

@@ -1,0 +1,232 @@
+"""Training a run: epochs, validation, checkpoints, resuming, progress; and its evaluation on the test part.
+
+A run folder holds options.json, log.jsonl, checkpoint.npz, model.npz (best by validation), predictions.csv and
+result.json. Order of windows and dropout are functions of seed, epoch and update, so a run that was interrupted
+anywhere and is started again ends with the very same parameters as one that was not.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from visual_attention.evaluation import class_table, evaluate, write_predictions
+from visual_attention.model import model_for
+from visual_attention.run_folder import WriteError, load_params, open_run, params_of, write_file, write_json
+from visual_attention.util import metrics
+from visual_attention.util.data_handler import DataHandler, read_ahead
+from visual_attention.util.data_lists import read_class_names
+
+
+class Interrupted(Exception):
+    """A signal asked to stop, and everything is saved. `status` is the exit status: 128 + the signal's number."""
+
+    def __init__(self, number, folder):
+        super().__init__(f"interrupted; {folder} is saved: start the same command again to continue")
+        self.status = 128 + number
+
+
+class CostError(Exception):
+    """The cost is not finite; the message says where."""
+
+
+# ---------------------------------------------------------------- data
+
+
+def load_part(folder, part, options):
+    """The windows of one part as `options` want them."""
+    return DataHandler(
+        folder,
+        part,
+        maxlen=options.maxlen,
+        fps=options.fps,
+        stride=options.training_stride if part == "train" else options.testing_stride,
+        n_actions=options.n_actions,
+        ctx_dim=options.ctx_dim,
+        memory_gb=options.memory_gb,
+    )
+
+
+def check_data(options, data):
+    """ValueError where the data do not fit the options."""
+    expected = {"n_locations": data.table.n_locations, "multilabel": data.lists.multilabel}
+    for name, value in expected.items():
+        if getattr(options, name) != value:
+            raise ValueError(
+                f"{data.folder}: option {name} is {getattr(options, name)}; expected {value} for these data"
+            )
+
+
+# ---------------------------------------------------------------- training
+
+
+@contextlib.contextmanager
+def deferred_signals():
+    """Ctrl-C and SIGTERM are noted in the list it yields, not obeyed at once; a second Ctrl-C is."""
+    received = []
+
+    def note(number, frame):
+        if received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    try:
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread, which has the signals
+        before = {}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@dataclasses.dataclass
+class Position:
+    """Where a run stands: everything of a checkpoint that is not an array."""
+
+    epoch: int = 0
+    update: int = 0  # in this epoch
+    cost: float = 0.0  # summed over this epoch's updates
+    best: float = -1.0  # validation score
+    best_epoch: int = -1
+    seconds: float = 0.0  # of training so far
+    log_bytes: int = 0
+    history: list = dataclasses.field(default_factory=list)  # validation score of each epoch
+
+
+def save_checkpoint(path, model, position):
+    arrays = params_of(model) | {name: np.asarray(v.get_value()) for name, v in model.optimizer_state.items()}
+    state = np.frombuffer(json.dumps(dataclasses.asdict(position)).encode(), "uint8")
+    write_file(path, lambda file: np.savez(file, position=state, **arrays))
+
+
+def load_checkpoint(path, model):
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            for name, variable in (model.tparams | model.optimizer_state).items():
+                variable.set_value(saved[name])
+            return Position(**json.loads(saved["position"].tobytes()))
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise ValueError(f"{path}: not a checkpoint of this run ({error!r}); delete it to begin again") from error
+
+
+def train(options, folder, train_data, valid_data):
+    """Trains a run to its end, from wherever its folder stands; returns the model with the best parameters.
+
+    Writes log.jsonl, checkpoint.npz and model.npz. Raises Interrupted after Ctrl-C or SIGTERM, CostError if the cost is
+    not finite, WriteError if a file cannot be written; the same call then goes on from the checkpoint.
+    """
+    folder = Path(folder)
+    for data in (train_data, valid_data):
+        check_data(options, data)
+    open_run(folder, options, train_data.digest() + valid_data.digest())
+    model, checkpoint, log = model_for(options, train_data.table.dtype), folder / "checkpoint.npz", folder / "log.jsonl"
+    position = load_checkpoint(checkpoint, model) if checkpoint.is_file() else Position()
+    with contextlib.suppress(FileNotFoundError):
+        os.truncate(log, position.log_bytes)  # lines after the checkpoint will be written again
+    table = None if train_data.memory is None else model.frames(train_data.memory)
+    n_updates = -(-train_data.n_windows // options.batch_size)
+    total = options.max_epochs * n_updates
+    saved = began = time.monotonic()
+    before = position.seconds
+
+    def save():
+        position.seconds = before + time.monotonic() - began
+        save_checkpoint(checkpoint, model, position)
+
+    def write_log(line):
+        try:
+            with open(log, "a") as file:
+                file.write(json.dumps(line) + "\n")
+                position.log_bytes = file.tell()
+        except OSError as error:
+            raise WriteError(f"{log}: could not be written ({error}); free space and start again") from error
+
+    with (
+        deferred_signals() as signals,
+        tqdm(total=total, initial=position.epoch * n_updates + position.update, desc=folder.name, disable=None) as bar,
+    ):
+        while position.epoch < options.max_epochs:
+            epoch = position.epoch
+            order = np.random.default_rng([options.seed, 1, epoch]).permutation(train_data.n_windows)
+            batches = read_ahead(train_data.batches(order, options.batch_size, position.update, table))
+            with contextlib.closing(batches):
+                for batch in batches:
+                    rng = np.random.default_rng([options.seed, 2, epoch, position.update])
+                    cost = model.update(batch, rng)
+                    if not np.isfinite(cost):
+                        raise CostError(
+                            f"{folder}: the cost is {cost} at epoch {epoch + 1}, update {position.update + 1} of "
+                            f"{n_updates}; a smaller --lrate (now {options.lrate}) usually helps"
+                        )
+                    position.update, position.cost = position.update + 1, position.cost + cost
+                    bar.update()
+                    bar.set_postfix(epoch=epoch + 1, cost=f"{cost:.3f}", refresh=False)
+                    if position.update % 10 == 0:
+                        write_log({"epoch": epoch + 1, "update": position.update, "cost": cost})
+                    if signals:
+                        save()
+                        raise Interrupted(signals[0], folder)
+                    if time.monotonic() - saved > options.checkpoint_seconds:
+                        save()
+                        saved = time.monotonic()
+            _, valid_score = evaluate(model, valid_data)
+            position.history.append(valid_score)
+            if valid_score > position.best:
+                position.best, position.best_epoch = valid_score, epoch + 1
+                write_file(
+                    folder / "model.npz",
+                    lambda file: np.savez(file, history_errs=np.array(position.history), **params_of(model)),
+                )
+            mean = position.cost / n_updates
+            seconds = before + time.monotonic() - began
+            write_log(
+                {"epoch": epoch + 1, "train_cost": mean, "valid_score": valid_score, "seconds": round(seconds, 2)}
+            )
+            bar.set_description(f"{folder.name}, valid {valid_score:.1f} %")
+            position.epoch, position.update, position.cost = epoch + 1, 0, 0.0
+            save()
+            if signals:
+                raise Interrupted(signals[0], folder)
+    load_params(model, folder / "model.npz")
+    return model, position
+
+
+def run_cell(options, folder, data):
+    """Trains a run and tests it, or only tells the result if that has been done; returns what result.json holds.
+
+    data: {"train": DataHandler, "valid": ..., "test": ...}.
+    """
+    path = Path(folder, "result.json")
+    if path.is_file():
+        open_run(folder, options, data["train"].digest() + data["valid"].digest())
+        return json.loads(path.read_text())
+    model, position = train(options, folder, data["train"], data["valid"])
+    began = time.monotonic()
+    test = data["test"]
+    check_data(options, test)
+    video_probs, test_score = evaluate(model, test)
+    names = read_class_names(test.folder, options.n_actions)
+    write_predictions(Path(folder, "predictions.csv"), test, video_probs, names)
+    result = {
+        "metric": "mAP" if options.multilabel else "accuracy",
+        "test": test_score,
+        "valid": position.best,
+        "best_epoch": position.best_epoch,
+        "epochs": options.max_epochs,
+        "training_seconds": round(position.seconds, 2),
+        "test_seconds": round(time.monotonic() - began, 2),
+        "classes": class_table(options, video_probs, test.labels, names),
+    }
+    if not options.multilabel:
+        predicted = video_probs.argmax(axis=1)
+        result["confusion_matrix"] = metrics.confusion_matrix(test.labels, predicted, options.n_actions).tolist()
+    write_json(path, result)
+    return result

@@ -1,0 +1,36 @@
+"""From windows to videos, from videos to a score."""
+
+import numpy as np
+
+
+def video_probabilities(window_probs, video, n_videos):
+    """Mean over the windows of each video: (n, C), (n,) -> (videos, C)."""
+    total = np.zeros((n_videos, window_probs.shape[1]))
+    np.add.at(total, video, window_probs)
+    return total / np.bincount(video, minlength=n_videos)[:, None]
+
+
+def video_votes(window_classes, video, n_videos):
+    """The released code's class of a video: its windows' most frequent, ties to the smaller; (n,) -> (videos,)."""
+    counts = np.zeros((n_videos, window_classes.max() + 1), int)
+    np.add.at(counts, (video, window_classes), 1)
+    return counts.argmax(axis=1)
+
+
+def average_precision(scores, labels):
+    """AP of each class: sum of precision@k at the positives / positives; (videos, C) twice -> (C,).
+
+    NaN for a class without positives. Among equal scores the earlier video ranks first.
+    """
+    order = np.argsort(-scores, axis=0, kind="stable")
+    hits = np.take_along_axis(labels, order, axis=0)  # (videos, C), best first
+    precision = hits.cumsum(axis=0) / np.arange(1, len(hits) + 1)[:, None]
+    positives = hits.sum(axis=0)
+    return np.where(positives > 0, (precision * hits).sum(axis=0) / np.maximum(positives, 1), np.nan)
+
+
+def confusion_matrix(true, predicted, n_actions):
+    """Videos by true (row) and predicted (column) class, (C, C)."""
+    matrix = np.zeros((n_actions, n_actions), int)
+    np.add.at(matrix, (true, predicted), 1)
+    return matrix
