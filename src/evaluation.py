@@ -10,21 +10,29 @@ from visual_attention.util import metrics
 from visual_attention.util.data_handler import read_ahead
 
 
-def predict(model, data, frames_too=False):
-    """Class probabilities of every window, averaged over its steps: (n, C). With `frames_too` also each window's
-    probabilities (T, C) and glimpse (T, L) by step, stacked: (n, T, C), and (n, T, L) or None."""
-    window_probs = np.zeros((data.n_windows, model.options.n_actions))
-    steps, glimpses = [], []
-    for batch in read_ahead(data.batches(np.arange(data.n_windows), model.options.batch_size)):
+def predictions(model, data, order=None):
+    """Predicts windows, all unless `order` names some; yields a batch at a time: the windows (n,), class probabilities
+    at every step (T, n, C), and glimpses (T, n, L), None where nothing attends."""
+    order = np.arange(data.n_windows) if order is None else order
+    for batch in read_ahead(data.batches(order, model.options.batch_size)):
         probs, alpha = model.predict(batch)
         n = len(batch.windows)
-        window_probs[batch.windows] = probs[:, :n].mean(axis=0)
-        if frames_too:
-            steps.append(probs[:, :n].swapaxes(0, 1))
-            glimpses.append(None if alpha is None else alpha[:, :n].swapaxes(0, 1))
-    if not frames_too:
-        return window_probs
-    return window_probs, np.concatenate(steps), None if glimpses[0] is None else np.concatenate(glimpses)
+        yield batch.windows, probs[:, :n], None if alpha is None else alpha[:, :n]
+
+
+def evaluate(model, data, coverage=None):
+    """Probabilities of the videos (videos, C), the score in percent, and the share of attention on the figure.
+
+    coverage: (n_frames, L), the share of each location that a figure's box covers, or None; so is then the last result.
+    """
+    window_probs, on_figure = np.zeros((data.n_windows, model.options.n_actions)), []
+    for chosen, probs, alpha in predictions(model, data):
+        window_probs[chosen] = probs.mean(axis=0)
+        if alpha is not None and coverage is not None:
+            on_figure.append((alpha * coverage[data.index[:, chosen]]).sum(axis=-1).ravel())
+    video_probs = metrics.video_probabilities(window_probs, data.video, len(data.labels))
+    share = float(np.concatenate(on_figure).mean()) if on_figure else None
+    return video_probs, score(model.options, video_probs, data.labels), share
 
 
 def score(options, video_probs, labels):
@@ -32,12 +40,6 @@ def score(options, video_probs, labels):
     if options.multilabel:
         return 100 * float(np.nanmean(metrics.average_precision(video_probs, labels)))
     return 100 * float((video_probs.argmax(axis=1) == labels).mean())
-
-
-def evaluate(model, data):
-    """Paper's evaluation of a part: video probabilities (videos, C) and the score in percent."""
-    video_probs = metrics.video_probabilities(predict(model, data), data.video, len(data.labels))
-    return video_probs, score(model.options, video_probs, data.labels)
 
 
 def class_table(options, video_probs, labels, names):
@@ -62,14 +64,34 @@ def write_predictions(path, data, video_probs, names):
     else:
         one_hot = np.eye(video_probs.shape[1], dtype=int)
         true, predicted = one_hot[data.labels], one_hot[video_probs.argmax(axis=1)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["video", "windows", "true", "predicted", *names])
+    for k, name in enumerate(data.lists.filenames):
+        labels = ["+".join(n for n, hit in zip(names, row[k], strict=False) if hit) for row in (true, predicted)]
+        writer.writerow([name, counts[k], *labels, *(f"{p:.6f}" for p in video_probs[k])])
+    write_file(path, lambda file: file.write(text.getvalue().encode()))
 
-    def write(file):
-        text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["video", "windows", "true", "predicted", *names])
-        for k, name in enumerate(data.lists.filenames):
-            labels = ["+".join(n for n, hit in zip(names, row[k], strict=False) if hit) for row in (true, predicted)]
-            writer.writerow([name, counts[k], *labels, *(f"{p:.6f}" for p in video_probs[k])])
-        text.detach()
 
-    write_file(path, write)
+def watch(model, data, k):
+    """What the model does with video k: class probabilities (C,), the frames it takes (m,), counted from the video's
+    first, and its glimpse at each (m, L), None where nothing attends.
+
+    Probabilities are of all windows; glimpses of windows one after another, as many as it takes to see every frame.
+    """
+    own = np.flatnonzero(data.video == k)
+    chosen, seen = [], -1
+    for w in own:
+        if data.index[0, w] > seen or w == own[-1]:
+            chosen.append(w)
+            seen = data.index[-1, w]
+    total, glimpse = np.zeros(model.options.n_actions), {}
+    for windows, probs, alpha in predictions(model, data, own):
+        total += probs.mean(axis=0).sum(axis=0)
+        for i, w in enumerate(windows):
+            if w in chosen:
+                for t, row in enumerate(data.index[:, w]):
+                    glimpse.setdefault(row, None if alpha is None else alpha[t, i])
+    rows = np.array(sorted(glimpse))
+    alpha = None if glimpse[rows[0]] is None else np.stack([glimpse[row] for row in rows])
+    return total / len(own), rows - data.index[:, own].min(), alpha

@@ -53,6 +53,12 @@ def load_part(folder, part, options):
     )
 
 
+def load_coverage(data):
+    """Share of each location that the figure's box covers, (n_frames, L); None for data without <part>_boxes.npy."""
+    path = data.folder / f"{data.part}_boxes.npy"
+    return metrics.box_coverage(np.load(path), data.table.n_locations) if path.is_file() else None
+
+
 def check_data(options, data):
     """ValueError where the data do not fit the options."""
     expected = {"n_locations": data.table.n_locations, "multilabel": data.lists.multilabel}
@@ -177,7 +183,7 @@ def train(options, folder, train_data, valid_data):
                     if time.monotonic() - saved > options.checkpoint_seconds:
                         save()
                         saved = time.monotonic()
-            _, valid_score = evaluate(model, valid_data)
+            _, valid_score, _ = evaluate(model, valid_data)
             position.history.append(valid_score)
             if valid_score > position.best:
                 position.best, position.best_epoch = valid_score, epoch + 1
@@ -212,7 +218,8 @@ def run_cell(options, folder, data):
     began = time.monotonic()
     test = data["test"]
     check_data(options, test)
-    video_probs, test_score = evaluate(model, test)
+    coverage = load_coverage(test)
+    video_probs, test_score, share = evaluate(model, test, coverage)
     names = read_class_names(test.folder, options.n_actions)
     write_predictions(Path(folder, "predictions.csv"), test, video_probs, names)
     result = {
@@ -225,6 +232,9 @@ def run_cell(options, folder, data):
         "test_seconds": round(time.monotonic() - began, 2),
         "classes": class_table(options, video_probs, test.labels, names),
     }
+    if share is not None:
+        uniform = coverage[test.index].mean()
+        result |= {"attention_on_figure": share, "uniform_on_figure": float(uniform)}
     if not options.multilabel:
         predicted = video_probs.argmax(axis=1)
         result["confusion_matrix"] = metrics.confusion_matrix(test.labels, predicted, options.n_actions).tolist()

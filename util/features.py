@@ -73,8 +73,7 @@ def load_extractor(name, hub_repo=None, weights=None):
         import torch
     except ImportError as error:
         raise ModuleNotFoundError(
-            "extraction needs torch, which is not installed: pip install .[extract] (without a GPU, first: pip install "
-            "torch --index-url https://download.pytorch.org/whl/cpu)"
+            "extraction needs torch, which is not installed: pip install .[extract]"
         ) from error
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "googlenet":

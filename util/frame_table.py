@@ -110,7 +110,7 @@ class FrameTableWriter:
     def append(self, cubes):
         cubes = np.asarray(cubes)
         if cubes.shape[1:] != self.shape:
-            raise ValueError(f"{self.path}: cubes are {cubes.shape}; expected (frames, *{self.shape})")
+            raise ValueError(f"{self.path}: cubes are {cubes.shape}; expected (frames, {str(self.shape)[1:]}")
         if self.layout == "released":
             cubes = cubes.transpose(0, 2, 1)
         n = len(self.features)

@@ -34,3 +34,16 @@ def confusion_matrix(true, predicted, n_actions):
     matrix = np.zeros((n_actions, n_actions), int)
     np.add.at(matrix, (true, predicted), 1)
     return matrix
+
+
+def box_coverage(boxes, n_locations=49, size=224):
+    """Share of each location's area that a box covers: boxes (n, 4) of x0, y0, x1, y1 in pixels -> (n, L)."""
+    K = int(round(n_locations**0.5))
+    edges = np.arange(K + 1) * size / K
+
+    def overlap(low, high):  # (n, K): of [low, high) with each of K strips, as a share of the strip
+        inside = np.minimum(high[:, None], edges[1:]) - np.maximum(low[:, None], edges[:-1])
+        return np.maximum(inside, 0) * K / size
+
+    x0, y0, x1, y1 = np.asarray(boxes, float).T
+    return (overlap(y0, y1)[:, :, None] * overlap(x0, x1)[:, None, :]).reshape(len(boxes), n_locations)

@@ -1,0 +1,182 @@
+"""Table 1: every model of the paper trained and tested on a data set, with its seeds; finished runs are kept.
+
+python scripts/table1.py embedded [--quick]
+"""
+
+import json
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+
+from visual_attention import command_line, run_folder
+from visual_attention.evaluation import watch
+from visual_attention.model import model_for
+from visual_attention.options import MODELS, paper
+from visual_attention.training import load_part, run_cell
+from visual_attention.util import drawing
+from visual_attention.util.data_lists import read_class_names
+from visual_attention.util.embedded import make_embedded
+
+TITLES = {
+    "softmax_regression": "Softmax regression (full cube)",
+    "average_pooled_lstm": "Average pooled LSTM",
+    "max_pooled_lstm": "Max pooled LSTM",
+    "attention_lambda0": "Soft attention, λ = 0",
+    "attention_lambda1": "Soft attention, λ = 1",
+    "attention_lambda10": "Soft attention, λ = 10",
+    "attention_mlp_lambda0": "Soft attention by MLP, λ = 0 (not in the paper)",
+}
+# accuracy on UCF-11 and HMDB-51, mAP on Hollywood2, in percent, as printed in the paper's Table 1
+PAPER_TABLE1 = {
+    "softmax_regression": (82.37, 33.46, 34.62),
+    "average_pooled_lstm": (82.56, 40.52, 43.19),
+    "max_pooled_lstm": (81.60, 37.58, 43.22),
+    "attention_lambda0": (84.96, 41.31, 43.91),
+    "attention_lambda1": (83.52, 40.98, 43.18),
+    "attention_lambda10": (81.44, 39.87, 42.92),
+}
+DRAWN = ("attention_lambda0", "attention_mlp_lambda0")  # the models of which pictures are made
+
+
+@dataclass(frozen=True)
+class Arguments:
+    data_set: Annotated[Literal["embedded"], tyro.conf.Positional] = "embedded"
+    """which data set"""
+    quick: bool = False
+    """one seed and three epochs, in folders of their own: a look, not a result"""
+    seeds: int = 3
+    """runs of each model"""
+    data: Path = Path("data")
+    """folder in which the data set's features are made, or found"""
+    runs: Path = Path("runs")
+    """folder of the runs and of the table"""
+
+
+def main(arguments):
+    name = arguments.data_set
+    folder = arguments.runs / (f"{name}_quick" if arguments.quick else name)
+    seeds = range(1 if arguments.quick else arguments.seeds)
+    changes = {"max_epochs": 3} if arguments.quick else {}
+    data_folder = arguments.data / name
+    make_embedded(data_folder)
+    began = time.monotonic()
+    data = {part: load_part(data_folder, part, paper(name)) for part in ("train", "valid", "test")}
+    sizes = (f"{part} {len(d.labels)} videos, {d.n_windows} windows" for part, d in data.items())
+    print(f"{data_folder}: {'; '.join(sizes)}", flush=True)
+    results = defaultdict(list)
+    for model in MODELS:
+        for seed in seeds:
+            options = paper(name, model, seed=seed, **changes)
+            result = run_cell(options, folder / model / f"seed{seed}", data)
+            results[model].append(result)
+            print(f"{model}, seed {seed}: {result['metric']} {result['test']:.1f} %", flush=True)
+    write_table(folder, name, results)
+    draw(folder, data, results, seeds)
+    print((folder / "table1.md").read_text())
+    print(f"pictures: {folder}/*.png; {time.monotonic() - began:.0f} s without making the data set")
+
+
+def write_table(folder, data_set, results):
+    """table1.json, .md, .csv and .tex."""
+    rows = []
+    for model, runs in results.items():
+        values = [run["test"] for run in runs]
+        rows.append(
+            {
+                "model": model,
+                "metric": runs[0]["metric"],
+                "values_by_seed": values,
+                "mean": float(np.mean(values)),
+                "deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+                "seconds": sum(run["training_seconds"] + run["test_seconds"] for run in runs),
+                "paper": dict(zip(("ucf11", "hmdb51", "hollywood2"), PAPER_TABLE1[model], strict=True))
+                if model in PAPER_TABLE1
+                else None,
+            }
+        )
+        if "attention_on_figure" in runs[0]:
+            rows[-1]["attention_on_figure"] = float(np.mean([run["attention_on_figure"] for run in runs]))
+            rows[-1]["uniform_on_figure"] = runs[0]["uniform_on_figure"]
+    run_folder.write_json(folder / "table1.json", {"data_set": data_set, "cells": rows})
+
+    head = [
+        "Model", f"{data_set} {rows[0]['metric']} %", "attention on the figure (uniform) %", "s",
+        "paper: UCF-11 acc %", "paper: HMDB-51 acc %", "paper: Hollywood2 mAP %",
+    ]  # fmt: skip
+    body = []
+    for row in rows:
+        deviation = "" if row["deviation"] is None else f" ± {row['deviation']:.1f}"
+        share = ""
+        if "attention_on_figure" in row:
+            share = f"{100 * row['attention_on_figure']:.1f} ({100 * row['uniform_on_figure']:.1f})"
+        literature = [f"{v:.2f}" for v in row["paper"].values()] if row["paper"] else ["", "", ""]
+        body.append(
+            [TITLES[row["model"]], f"{row['mean']:.1f}{deviation}", share, f"{row['seconds']:.0f}", *literature]
+        )
+    lines = [head, ["---"] * len(head), *body]
+    write = {
+        "md": "".join(f"| {' | '.join(line)} |\n" for line in lines),
+        "csv": "".join(",".join(f'"{cell}"' for cell in line) + "\n" for line in [head, *body]),
+        "tex": latex(head, body),
+    }
+    for ending, text in write.items():
+        run_folder.write_file(folder / f"table1.{ending}", lambda file, text=text: file.write(text.encode()))
+
+
+def latex(head, body):
+    """The table as a LaTeX tabular."""
+    rules = {"±": r"$\pm$", "λ": r"$\lambda$", "%": r"\%", "_": r"\_"}
+    lines = []
+    for cells in (head, *body):
+        line = " & ".join(cells)
+        for sign, command in rules.items():
+            line = line.replace(sign, command)
+        lines.append(line + r" \\")
+    return "\n".join([rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", r"\hline", lines[0], r"\hline", *lines[1:],
+                      r"\hline", r"\end{tabular}", ""])  # fmt: skip
+
+
+def draw(folder, data, results, seeds):
+    """Learning curves, and for each attention model two test videos it gets right and two it gets wrong."""
+    logs = {
+        TITLES[model]: [
+            [json.loads(line) for line in open(folder / model / f"seed{seed}" / "log.jsonl", encoding="utf-8")]
+            for seed in seeds
+        ]
+        for model in results
+    }
+    drawing.learning_curves(folder / "learning_curves.png", logs, results["attention_lambda0"][0]["metric"])
+    test = data["test"]
+    names = read_class_names(test.folder, paper("embedded").n_actions)
+    for name in DRAWN:
+        run = folder / name / "seed0"
+        options = run_folder.load_options(run)
+        model = model_for(options, test.table.dtype)
+        run_folder.load_params(model, run / "model.npz")
+        strips = {True: [], False: []}
+        order = np.random.default_rng(0).permutation(len(test.labels))  # not the first videos, all of one class
+        for k in order:
+            if min(map(len, strips.values())) == 2:
+                break
+            probs, rows, alpha = watch(model, test, k)
+            right = bool(probs.argmax() == test.labels[k])
+            if len(strips[right]) == 2:
+                continue
+            video = test.lists.filenames[k]
+            caption = (
+                f"{video}:  predicted {names[probs.argmax()]} ({100 * probs.max():.0f} %), true {names[test.labels[k]]}"
+            )
+            n = options.maxlen
+            frames = drawing.video_frames(test.folder, video)[rows[:n]]
+            strips[right].append(drawing.strip(frames, alpha[:n], caption, right))
+        sheet = drawing.stack(strips[True] + strips[False], f"{TITLES[name]}: where it looked")
+        sheet.save(folder / f"{name}.png")
+
+
+if __name__ == "__main__":
+    command_line.run(main, tyro.cli(Arguments, description=__doc__))

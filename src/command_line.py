@@ -1,0 +1,20 @@
+"""What every script does around its work: an error is one line and a non-zero exit status, never a traceback."""
+
+import sys
+
+from visual_attention.run_folder import WriteError
+from visual_attention.training import CostError, Interrupted
+
+
+def run(main, *args):
+    """Calls main(*args); exits with 1 after an error a user can mend, with 128 + n after signal n."""
+    try:
+        main(*args)
+    except Interrupted as stop:
+        print(f"\n{stop}", file=sys.stderr)
+        sys.exit(stop.status)
+    except KeyboardInterrupt:
+        print("\ninterrupted: start the same command again to continue", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, OSError, ImportError, WriteError, CostError) as error:
+        sys.exit(f"error: {error}")
