@@ -13,13 +13,11 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from visual_attention import command_line, run_folder
-from visual_attention.evaluation import watch
+from visual_attention import command_line, pictures, run_folder
 from visual_attention.model import model_for
 from visual_attention.options import MODELS, paper
 from visual_attention.training import load_part, run_cell
 from visual_attention.util import drawing
-from visual_attention.util.data_lists import read_class_names
 from visual_attention.util.embedded import make_embedded
 
 TITLES = {
@@ -142,7 +140,7 @@ def latex(head, body):
 
 
 def draw(folder, data, results, seeds):
-    """Learning curves, and for each attention model two test videos it gets right and two it gets wrong."""
+    """Learning curves, and for two attention models two test videos each gets right and two it gets wrong."""
     logs = {
         TITLES[model]: [
             [json.loads(line) for line in open(folder / model / f"seed{seed}" / "log.jsonl", encoding="utf-8")]
@@ -151,30 +149,13 @@ def draw(folder, data, results, seeds):
         for model in results
     }
     drawing.learning_curves(folder / "learning_curves.png", logs, results["attention_lambda0"][0]["metric"])
-    test = data["test"]
-    names = read_class_names(test.folder, paper("embedded").n_actions)
     for name in DRAWN:
         run = folder / name / "seed0"
-        options = run_folder.load_options(run)
+        options, test = run_folder.load_options(run), data["test"]
         model = model_for(options, test.table.dtype)
         run_folder.load_params(model, run / "model.npz")
-        strips = {True: [], False: []}
-        order = np.random.default_rng(0).permutation(len(test.labels))  # not the first videos, all of one class
-        for k in order:
-            if min(map(len, strips.values())) == 2:
-                break
-            probs, rows, alpha = watch(model, test, k)
-            right = bool(probs.argmax() == test.labels[k])
-            if len(strips[right]) == 2:
-                continue
-            video = test.lists.filenames[k]
-            caption = (
-                f"{video}:  predicted {names[probs.argmax()]} ({100 * probs.max():.0f} %), true {names[test.labels[k]]}"
-            )
-            n = options.maxlen
-            frames = drawing.video_frames(test.folder, video)[rows[:n]]
-            strips[right].append(drawing.strip(frames, alpha[:n], caption, right))
-        sheet = drawing.stack(strips[True] + strips[False], f"{TITLES[name]}: where it looked")
+        video_probs = run_folder.load_predictions(run)
+        sheet = pictures.sheet(model, test, video_probs, f"{TITLES[name]}: where it looked")
         sheet.save(folder / f"{name}.png")
 
 

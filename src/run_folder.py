@@ -1,6 +1,7 @@
 """The folder of a run: what is in it, written whole or not at all, and read back with checks."""
 
 import contextlib
+import csv
 import dataclasses
 import importlib.metadata
 import json
@@ -31,7 +32,9 @@ def write_file(path, write):
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-        raise WriteError(f"{path}: could not be written ({error}); free space and start the same command") from error
+        raise WriteError(
+            f"{path}: could not be written ({error}); free space and start the same command again"
+        ) from error
 
 
 def write_json(path, value):
@@ -88,3 +91,9 @@ def load_params(model, path):
 
 def params_of(model):
     return {name: np.asarray(variable.get_value()) for name, variable in model.tparams.items()}
+
+
+def load_predictions(folder):
+    """Class probabilities of the test videos, (videos, C), from predictions.csv."""
+    with open(Path(folder, "predictions.csv"), encoding="utf-8", newline="") as file:
+        return np.array([[float(p) for p in row[4:]] for row in list(csv.reader(file))[1:]])

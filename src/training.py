@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ from visual_attention.model import model_for
 from visual_attention.run_folder import WriteError, load_params, open_run, params_of, write_file, write_json
 from visual_attention.util import metrics
 from visual_attention.util.data_handler import DataHandler, read_ahead
-from visual_attention.util.data_lists import read_class_names
+from visual_attention.util.data_lists import read_class_names, read_lists
+from visual_attention.util.frame_table import FrameTable
 
 
 class Interrupted(Exception):
@@ -51,6 +53,22 @@ def load_part(folder, part, options):
         ctx_dim=options.ctx_dim,
         memory_gb=options.memory_gb,
     )
+
+
+def data_options(folder):
+    """Options that a data set's folder answers: n_actions, multilabel, ctx_dim, n_locations."""
+    lists, table = read_lists(folder, "train"), FrameTable(Path(folder, "train_features.h5"))
+    table.close()
+    n_actions = lists.labels.shape[1] if lists.multilabel else int(lists.labels.max()) + 1
+    named = Path(folder, "class_names.txt")
+    if named.is_file():
+        n_actions = len(read_class_names(folder, n_actions))
+    return {
+        "n_actions": n_actions,
+        "multilabel": lists.multilabel,
+        "ctx_dim": table.depth,
+        "n_locations": table.n_locations,
+    }
 
 
 def load_coverage(data):
@@ -119,7 +137,7 @@ def load_checkpoint(path, model):
             for name, variable in (model.tparams | model.optimizer_state).items():
                 variable.set_value(saved[name])
             return Position(**json.loads(saved["position"].tobytes()))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: not a checkpoint of this run ({error!r}); delete it to begin again") from error
 
 
@@ -153,7 +171,9 @@ def train(options, folder, train_data, valid_data):
                 file.write(json.dumps(line) + "\n")
                 position.log_bytes = file.tell()
         except OSError as error:
-            raise WriteError(f"{log}: could not be written ({error}); free space and start again") from error
+            raise WriteError(
+                f"{log}: could not be written ({error}); free space and start the same command again"
+            ) from error
 
     with (
         deferred_signals() as signals,

@@ -1,12 +1,12 @@
 """The embedded data set: real pixels made from a seed, so that everything runs on a machine with nothing else on it.
 
-224x224 videos of an articulated figure doing one of eight actions, in a cluttered scene with moving distractors. Two pairs
-of actions go through the very same poses and differ only in the order in time, so no single frame tells them apart.
-A fixed extractor turns each frame by itself into a 7x7 cube. It shows the machinery; it is no evidence about real video.
+224x224 videos of an articulated figure doing one of eight actions, in a cluttered scene with moving distractors. Two
+pairs of actions go through the very same poses in opposite order, so no single frame tells them apart. A fixed
+extractor turns each frame by itself into a 7x7 cube. It shows the machinery; it is no evidence about real video.
 
     make_embedded("data/embedded", seed=0)
-    frames, boxes = render_video(0, "walk/test_007")  # redrawn from its name: (n, 224, 224, 3) uint8, (n, 4) int16
-    cubes = extract_cubes(frames)                      # (n, 49, 84) float32
+    frames, boxes = render_video(0, "walk/test_007")  # (n, 224, 224, 3) uint8, (n, 4) int16
+    cubes = extract_cubes(frames)                     # (n, 49, 64) float32
 """
 
 import colorsys
@@ -24,14 +24,15 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
+from scipy.ndimage import uniform_filter
 from tqdm import tqdm
 
 from visual_attention.util.data_lists import write_class_names, write_lists
 from visual_attention.util.frame_table import FrameTableWriter
 
-ACTIONS = ("walk", "wave", "jack", "punch", "wheel_out", "wheel_in", "squat_push", "squat_drop")
+ACTIONS = ("walk", "wave", "jack", "punch", "wheel_left", "wheel_right", "squat_push", "squat_drop")
 PARTS = ("train", "valid", "test")
-BACKWARDS = {"wheel_in": "wheel_out", "squat_drop": "squat_push"}  # the same poses, played backwards
+BACKWARDS = {"wheel_right": "wheel_left", "squat_drop": "squat_push"}  # the same poses, played backwards
 SIDE_VIEW = ("walk", "punch", "squat_push", "squat_drop")  # the others face the camera
 
 SIZE = 224  # pixels, the side of a frame
@@ -39,8 +40,8 @@ SUPER = 2  # everything is drawn this many times larger and averaged down: smoot
 LENGTHS = (22, 64)  # frames a video
 PERIODS = (13.0, 22.0)  # frames from a pose to its return
 HEIGHTS = (85.0, 145.0)  # pixels from sole to crown
-GRID, BINS = 7, 8  # cells a side of a cube; orientation bins
-DEPTH = 4 * (2 * BINS + 5)  # 2x2 sub-cells, each: edges in grey, edges in colour, four opponent colours and saturation
+GRID = 7  # cells a side of a cube
+DEPTH = 4 * (8 + 1 + 4) + 4 + 8  # 2x2 sub-cells: edges and amount of vivid colour, grey edges; colours; surroundings
 VERSION = 1  # of the look and the features; part of dataset.json, so that older files are not taken for these
 
 
@@ -82,8 +83,8 @@ def _pose(action, turns):
         pose["arms"] = [(0.35 + 1.2 * r, 2.1 * (1 - r)) for r in reach]
         pose["legs"] = [(still + 0.5, still - 0.55), (still - 0.2, still - 0.3)]
         pose["lean"] = 0.1 + 0.08 * np.abs(np.sin(w))
-    elif action == "wheel_out":
-        pose["arms"] = [(w, still + 0.12)] * 2
+    elif action == "wheel_left":  # both arms go around together, as a wheel that rolls to the left
+        pose["arms"] = [(-w, still), (w, still)]
         pose["legs"] = [(still + 0.16, still)] * 2
     else:  # squat_push: down over most of the cycle, up in the rest
         cycle, down = turns % 1, 0.74
@@ -100,71 +101,55 @@ def _along(start, angle, length, side=1.0):
 
 
 def _skeleton(pose, side_view, body):
-    """Body parts from far to near: a list of (paint, [(a (n, 2), b (n, 2), radius), ...]), in heights, feet at (0, 0)."""
+    """Body parts from far to near, [(paint, [(a (n, 2), b (n, 2), radius), ...]), ...], in heights; feet at (0, 0)."""
     thick, leg = body["thick"], body["leg"]
     chest, waist = (0.025, 0.02) if side_view else (body["shoulders"], 0.05)
-    sides = (1.0, 1.0) if side_view else (-1.0, 1.0)
-    n = len(pose["lean"])
-    hips, ankles, legs, arms = [], [], [], []
-    for k, (upper, lower) in enumerate(pose["legs"]):
-        hip = np.tile([(2 * k - 1) * waist, 0.0], (n, 1))
-        knee = _along(hip, upper, leg * 0.51, sides[k])
-        hips.append(hip), ankles.append(_along(knee, upper + lower, leg * 0.49, sides[k]))
-        legs.append([hip, knee, ankles[k], upper + lower])
+    sides = np.array([1, 1] if side_view else [-1, 1])
+    hips = [np.array([side * waist, 0.0]) for side in (-1, 1)]
+    shins = [upper + lower for upper, lower in pose["legs"]]
+    knees = [_along(hips[k], pose["legs"][k][0], 0.51 * leg, sides[k]) for k in (0, 1)]
+    ankles = [_along(knees[k], shins[k], 0.49 * leg, sides[k]) for k in (0, 1)]
     # the lower foot stands on the ground, and the feet stay where they are while the body moves over them
     root = np.stack([-(ankles[0] + ankles[1])[:, 0] / 2, -0.03 - pose["hop"] - np.maximum(*ankles)[:, 1]], axis=-1)
     neck = _along(root, np.pi - pose["lean"], body["torso"])
     head = _along(neck, np.pi - 0.5 * pose["lean"], 0.105)
-    for k, (upper, lower) in enumerate(pose["arms"]):
-        shoulder = neck + [(2 * k - 1) * chest, 0.02]
-        elbow = _along(shoulder, upper, 0.165, sides[k])
-        arms.append([shoulder, elbow, _along(elbow, upper + lower, 0.155, sides[k])])
+    back = np.array([-0.012 if side_view else 0.0, -0.012])  # from the middle of the head to that of the hair
 
-    parts = {}
-    for k in (0, 1):
-        hip, knee, ankle, angle = legs[k]
-        hip, knee, ankle = hip + root, knee + root, ankle + root
+    legs, arms, chests = [], [], [(neck + [0, 0.05], root - [0, 0.05], 0.055 * thick)]
+    for k, side in enumerate((-1, 1)):
+        hip, knee, ankle = hips[k] + root, knees[k] + root, ankles[k] + root
         lift = np.clip((-0.03 - ankle[:, 1]) / 0.08, 0, 1)  # a lifted foot hangs at a right angle to the shin
-        toe = _along(ankle, np.pi / 2 + angle * lift, 0.06) if side_view else ankle + [sides[k] * 0.022, 0.012]
-        parts[f"leg{k}"] = [
-            ("skin" if body["shorts"] else "trousers", [(knee, ankle, 0.031 * thick)]),
-            ("shoes", [(ankle, toe, 0.024)]),
-            ("trousers", [(hip, knee, 0.045 * thick)]),
+        toe = _along(ankle, np.pi / 2 + shins[k] * lift, 0.06) if side_view else ankle + [side * 0.022, 0.012]
+        upper, lower = pose["arms"][k]
+        shoulder = neck + [side * chest, 0.02]
+        elbow = _along(shoulder, upper, 0.165, sides[k])
+        hand = _along(elbow, upper + lower, 0.155, sides[k])
+        far = " far" if side_view and k == 0 else ""
+        legs += [
+            (("skin" if body["shorts"] else "trousers") + far, [(knee, ankle, 0.031 * thick)]),
+            ("shoes" + far, [(ankle, toe, 0.024)]),
+            ("trousers" + far, [(hip, knee, 0.045 * thick)]),
         ]
-        shoulder, elbow, hand = arms[k]
-        parts[f"arm{k}"] = [
-            ("skin", [(hand, hand, 0.03)]),
-            ("skin" if body["short_sleeves"] else "shirt", [(elbow, hand, 0.025 * thick)]),
-            ("shirt", [(shoulder, elbow, 0.033 * thick)]),
+        arms += [
+            ("skin" + far, [(hand, hand, 0.03)]),
+            (("skin" if body["short_sleeves"] else "shirt") + far, [(elbow, hand, 0.025 * thick)]),
+            ("shirt" + far, [(shoulder, elbow, 0.033 * thick)]),
         ]
-    back = np.array([-0.012 if side_view else 0.0, -0.012])
-    parts["torso"] = [
-        ("trousers", [(hips[0] + root, hips[1] + root, 0.045 * thick)]),
-        ("shirt", [(arms[k][0], root + [(2 * k - 1) * waist, -0.04], 0.045 * thick) for k in (0, 1)]
-            + [(neck + [0, 0.05], root - [0, 0.05], 0.055 * thick)]),
-    ]  # fmt: skip
+        chests.append((shoulder, hip - [0, 0.04], 0.045 * thick))
+    trunk = [("trousers", [(hips[0] + root, hips[1] + root, 0.045 * thick)]), ("shirt", chests)]
     hair = [(head + back, head + back, 0.07)]
     if body["long_hair"]:
         hair.append((head + back, head + 2 * back + [0, 0.09], 0.05))
-    parts["head"] = [
-        ("hair", hair),
-        ("skin", [(neck, head, 0.027)]),
-        ("skin", [(head - back, head - back, 0.056)]),
-    ]
-    order = ("arm0", "leg0", "leg1", "torso", "head", "arm1") if side_view else (
-        "leg0", "leg1", "torso", "head", "arm0", "arm1")  # fmt: skip
-    return [
-        (f"{paint} far" if side_view and name.endswith("0") else paint, strokes)
-        for name in order
-        for paint, strokes in parts[name]
-    ]
+    face = [("hair", hair), ("skin", [(neck, head, 0.027)]), ("skin", [(head - back, head - back, 0.056)])]
+    return arms[:3] + legs + trunk + face + arms[3:] if side_view else legs + trunk + face + arms
 
 
 # ----------------------------------------------------------------------------------------------------------- drawing
 
 
 def _colour(rng, hue=(0, 1), saturation=(0, 1), value=(0, 1)):
-    return tuple(int(255 * c) for c in colorsys.hsv_to_rgb(rng.uniform(*hue), rng.uniform(*saturation), rng.uniform(*value)))
+    hsv = [rng.uniform(*span) for span in (hue, saturation, value)]
+    return tuple(int(255 * c) for c in colorsys.hsv_to_rgb(*hsv))
 
 
 def _shade(colour, factor):
@@ -176,14 +161,13 @@ def _disc(draw, x, y, radius, colour):
 
 
 def _stroke(draw, a, b, radius, colour):
+    draw.line((*a, *b), fill=colour, width=max(1, round(2 * radius)))
     _disc(draw, *a, radius, colour)
-    if a is not b:
-        draw.line((*a, *b), fill=colour, width=max(1, round(2 * radius)))
-        _disc(draw, *b, radius, colour)
+    _disc(draw, *b, radius, colour)
 
 
 def _dress(rng):
-    """Body and paints of a new figure. Clothes are vivid, scenes and distractors dull: what a cell shows can be told."""
+    """Body and paints of a new figure. Clothes are vivid where scenes are dull, so that a cell tells what it shows."""
     body = {
         "thick": rng.uniform(0.9, 1.25),
         "leg": rng.uniform(0.46, 0.5),
@@ -195,11 +179,11 @@ def _dress(rng):
     }
     hue, pale = rng.random(), rng.random()
     paints = {
-        "skin": tuple(int(light * pale + dark * (1 - pale)) for light, dark in ((252, 140), (208, 88), (172, 58))),
+        "skin": tuple(int(light * pale + dark * (1 - pale)) for light, dark in ((246, 140), (187, 88), (138, 58))),
         "hair": _colour(rng, (0.03, 0.12), (0.4, 0.8), (0.12, 0.6)),
         "shirt": _colour(rng, (hue, hue), (0.7, 0.92), (0.6, 0.95)),
-        "trousers": _colour(rng, (hue + 0.25, hue + 0.75), (0.6, 0.9), (0.35, 0.75)),
-        "shoes": _colour(rng, saturation=(0, 0.9), value=(0.15, 0.95)),
+        "trousers": _colour(rng, (hue + 0.25, hue + 0.75), (0.65, 0.9), (0.4, 0.8)),
+        "shoes": _colour(rng, saturation=(0.4, 0.9), value=(0.25, 0.95)),
     }
     return body, paints | {f"{name} far": _shade(colour, 0.72) for name, colour in paints.items()}
 
@@ -218,8 +202,7 @@ def _draw_figure(draw, skeleton, paints, t, scale, facing, feet):
         for a, b, radius in placed:
             _stroke(draw, a, b, radius, colour)
         for a, b, radius in placed:  # light from the upper left
-            light = np.array([-0.3, -0.3]) * radius
-            _stroke(draw, a + light, b + light, 0.45 * radius, _shade(colour, 1.18))
+            _stroke(draw, a - 0.3 * radius, b - 0.3 * radius, 0.45 * radius, _shade(colour, 1.18))
 
 
 def _boxes(skeleton, scale, facing, feet):
@@ -235,7 +218,7 @@ def _boxes(skeleton, scale, facing, feet):
 
 
 def _noise(rng, width, height, cell):
-    """Cloudy noise (height, width) in about 0..1: three octaves of random grids, the coarsest with squares of `cell`."""
+    """Cloudy noise (height, width) in about 0..1: three octaves of random grids, the coarsest of `cell`."""
     total = np.zeros((height, width), np.float32)
     for size, weight in ((cell, 0.5), (cell / 2, 0.3), (cell / 4, 0.2)):
         grid = rng.random((int(height / size) + 2, int(width / size) + 2), dtype=np.float32)
@@ -243,32 +226,25 @@ def _noise(rng, width, height, cell):
     return total
 
 
-SKY_AND_FLOOR = ((0.5, 0.9), (0.6, 0.95), (0.4, 0.75), (0.3, 0.65))  # brightness from the top of a scene to its bottom
+def _picture(pixels):
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
 def _background(rng, width, height, horizon):
     """A scene without its moving things, a PIL image; `horizon`: the row where wall or sky meets the floor."""
     dull = partial(_colour, rng, saturation=(0.05, 0.3))
     rows = np.arange(height, dtype=np.float32)[:, None, None]
-    air, ground = rng.choice([0.1, 0.55, 0.6]), rng.choice([0.08, 0.12, 0.25, 0.33, 0.6])  # hues: evening or day; soil, ...
-    tone = [dull((h - 0.04, h + 0.04), value=v) for h, v in zip((air, air, ground, ground), SKY_AND_FLOOR, strict=True)]
-    top, bottom, far, near = np.array(tone, np.float32)
+    air, soil = rng.choice([0.1, 0.55, 0.6]), rng.choice([0.08, 0.12, 0.25, 0.33, 0.6])  # hues
+    tones = [(air, 0.5, 0.9), (air, 0.6, 0.95), (soil, 0.4, 0.75), (soil, 0.3, 0.65)]  # with brightness from .. to
+    top, bottom, far, near = np.float32([dull((hue - 0.04, hue + 0.04), value=value) for hue, *value in tones])
     sky = top + (bottom - top) * np.clip(rows / horizon, 0, 1)
     floor = far + (near - far) * np.clip((rows - horizon) / (height - horizon), 0, 1)
-    pixels = np.where(rows < horizon, sky, floor) + np.zeros((1, width, 1), np.float32)
-    pixels += (_noise(rng, width, height, rng.uniform(20, 70)) - 0.5)[:, :, None] * rng.uniform(20, 70)
-    streaks = np.asarray(Image.fromarray(_noise(rng, width // 5 + 1, height, 8)).resize((width, height)))
-    pixels += (streaks - 0.5)[:, :, None] * np.where(rows < horizon, 15, 70)  # lying things on the floor
-    things = rng.permutation(["wall", "town", "trees", "fence", "poles", "crates"])[: rng.integers(3, 5)]
-
-    if "trees" in things:  # a canopy where cloudy noise is high, leaves by finer noise
-        leaf = np.array(_colour(rng, (0.15, 0.45), (0.15, 0.4), (0.3, 0.6)), np.float32)
-        canopy = _noise(rng, width, height, 60) + 0.35 * (1 - rows[:, :, 0] / (0.75 * horizon))
-        leaves = _noise(rng, width, height, 9)
-        inside = (canopy > 0.5 + 0.25 * (leaves - 0.5)) & (rows[:, :, 0] < horizon)
-        pixels = np.where(inside[:, :, None], leaf * (0.35 + 1.3 * leaves[:, :, None]), pixels)
-    image = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+    clouds = _noise(rng, width, height, rng.uniform(20, 70)) - 0.5
+    streaks = np.asarray(Image.fromarray(_noise(rng, width // 5 + 1, height, 8) - 0.5).resize((width, height)))
+    light = 1 + rng.uniform(0.2, 0.7) * clouds + np.where(rows[:, :, 0] < horizon, 0.1, 0.6) * streaks
+    image = _picture(np.where(rows < horizon, sky, floor) * light[:, :, None])
     draw = ImageDraw.Draw(image)
+    things = rng.permutation(["wall", "town", "trees", "fence", "poles"])[: rng.integers(3, 5)]
     if "wall" in things:
         mortar, step = dull(value=(0.3, 0.7)), rng.integers(12, 26)
         for row, y in enumerate(range(int(0.35 * horizon), int(horizon), step // 2)):
@@ -281,9 +257,16 @@ def _background(rng, width, height, horizon):
             wide, high = rng.integers(30, 70), rng.integers(50, 140)
             wall, pane = dull(value=(0.35, 0.85)), dull(value=(0.15, 0.95))
             draw.rectangle((x, horizon - high, x + wide, horizon), fill=wall, outline=_shade(wall, 0.6))
-            for wx, wy in product(range(x + 5, x + wide - 7, 12), range(int(horizon - high) + 6, int(horizon) - 10, 15)):
+            columns, storeys = range(x + 5, x + wide - 7, 12), range(int(horizon - high) + 6, int(horizon) - 10, 15)
+            for wx, wy in product(columns, storeys):
                 draw.rectangle((wx, wy, wx + 6, wy + 8), fill=_shade(pane, rng.uniform(0.7, 1.1)))
             x += wide + rng.integers(0, 60)
+    if "trees" in things:  # a canopy where cloudy noise is high, its leaves by finer noise
+        leaf = np.array(_colour(rng, (0.15, 0.45), (0.1, 0.33), (0.3, 0.6)), np.float32)
+        canopy = _noise(rng, width, height, 60) + 0.35 * (1 - rows[:, :, 0] / (0.75 * horizon))
+        leaves = _noise(rng, width, height, 9)
+        inside = (canopy > 0.5 + 0.25 * (leaves - 0.5)) & (rows[:, :, 0] < horizon)
+        image.paste(_picture(leaf * (0.35 + 1.3 * leaves[:, :, None])), mask=Image.fromarray(inside))
     if "fence" in things:
         slat, step, high = dull(value=(0.4, 0.9)), rng.integers(10, 20), rng.integers(25, 55)
         for y in (0.25, 0.75):
@@ -297,23 +280,16 @@ def _background(rng, width, height, horizon):
             draw.rectangle((x, 0, x + wide, horizon + rng.integers(0, 12)), fill=paint, outline=_shade(paint, 0.6))
             draw.line((x + wide // 3, 0, x + wide // 3, horizon), fill=_shade(paint, 1.25))
             x += rng.integers(40, 130)
-    if "crates" in things:
-        for x in range(rng.integers(0, 60), width, rng.integers(70, 120)):
-            paint, side = dull((0.05, 0.15), value=(0.4, 0.75)), rng.integers(18, 40)
-            y = horizon - side + rng.integers(2, 10)
-            draw.rectangle((x, y, x + side, y + side), fill=paint, outline=_shade(paint, 0.5), width=2)
-            draw.line((x, y, x + side, y + side), fill=_shade(paint, 0.6), width=2)
-            draw.line((x + side, y, x, y + side), fill=_shade(paint, 0.6), width=2)
     return image.filter(ImageFilter.GaussianBlur(0.6))  # a little out of focus, as behind a person
 
 
 def _distractor(rng, horizon):
-    """A moving thing that is no figure, as draw(canvas, t, drift): `drift` is how far the camera has gone by frame t."""
+    """A moving thing that is no figure, as draw(canvas, t, drift); `drift` is the camera's place at frame t."""
     kind = rng.choice(["ball", "crate", "stick", "wheel"])
     x, y, speed = rng.uniform(0, SIZE), rng.uniform(20, SIZE - 20), rng.uniform(-2.5, 2.5)
     size, phase = rng.uniform(9, 18), rng.uniform(0, 2 * np.pi)
-    turn = 2 * np.pi / rng.uniform(18, 50)  # radians a frame
-    paint = _colour(rng, saturation=(0.05, 0.35), value=(0.35, 0.9))
+    turn = speed / size if kind == "wheel" else 2 * np.pi / rng.uniform(18, 50)  # radians a frame
+    paint = _colour(rng, saturation=(0.05, 0.5), value=(0.35, 0.9))
     dark, margin = _shade(paint, 0.55), 60  # pixels beyond the frame where a thing that left comes in again
 
     def draw(canvas, t, drift):
@@ -365,6 +341,8 @@ def render_video(seed, name):
     rng = np.random.default_rng([seed, PARTS.index(part), ACTIONS.index(action), number])
     n, side_view = int(rng.integers(LENGTHS[0], LENGTHS[1] + 1)), action in SIDE_VIEW
     scale, period, facing = rng.uniform(*HEIGHTS), rng.uniform(*PERIODS), rng.choice([-1, 1])
+    if action.startswith("wheel"):
+        facing = 1  # mirrored, one would be the other
     time = np.arange(n)
     body, paints = _dress(rng)
     skeleton = _skeleton(_pose(action, rng.random() + time / period), side_view, body)
@@ -379,14 +357,14 @@ def render_video(seed, name):
     camera = world - feet
     camera -= camera.min(axis=0)
 
-    ground = world[0, 1] + (feet + camera - world)[0, 1]  # the row of the background the feet stand on
+    ground = camera[0, 1] + feet[0, 1]  # the row of the background the feet stand on
     horizon = float(ground - rng.uniform(0.04, 0.3) * scale)
     width, height = (np.ceil(camera.max(axis=0)) + SIZE + 1).astype(int)
     scene = _background(rng, width, height, horizon).resize((width * SUPER, height * SUPER), Image.Resampling.BILINEAR)
     distractors = [_distractor(rng, horizon) for _ in range(rng.integers(2, 5))]
     shadow = Image.new("L", (int(0.5 * scale) * SUPER, int(0.14 * scale) * SUPER))
     ImageDraw.Draw(shadow).ellipse((8, 4, shadow.width - 8, shadow.height - 4), fill=110)
-    shadow = shadow.filter(ImageFilter.GaussianBlur(3))
+    shadow = shadow.filter(ImageFilter.GaussianBlur(3))  # no stroke of the figure: its box leaves it out
 
     frames = np.empty((n, SIZE, SIZE, 3), np.uint8)
     for t in range(n):
@@ -405,49 +383,48 @@ def render_video(seed, name):
 
 
 def _pool(maps):
-    """Sums of maps (m, 112, 112) over a 14x14 grid, (m, 14, 14): a quarter of the rim of each neighbour counts too."""
+    """Means of maps (m, 112, 112) over a 14x14 grid, (m, 14, 14); the near half of a neighbour counts a quarter."""
     rows = maps[:, 0::4] + maps[:, 1::4] + maps[:, 2::4] + maps[:, 3::4]
-    blocks = (rows[:, :, 0::4] + rows[:, :, 1::4] + rows[:, :, 2::4] + rows[:, :, 3::4]).transpose(1, 2, 0)  # (28, 28, m)
+    blocks = rows[:, :, 0::4] + rows[:, :, 1::4] + rows[:, :, 2::4] + rows[:, :, 3::4]
+    blocks = blocks.transpose(1, 2, 0)  # (28, 28, m)
     for _ in range(2):  # rows, then, turned, columns
         pairs = blocks[0::2] + blocks[1::2]
         pairs[1:] += 0.25 * blocks[1:-1:2]
         pairs[:-1] += 0.25 * blocks[2::2]
         blocks = pairs.transpose(1, 0, 2)
-    return blocks.transpose(2, 0, 1)
+    return blocks.transpose(2, 0, 1) / 100
 
 
-def _edges(channels, floor):
-    """Orientation energy of channels, each (m, 112, 112): (m, 14, 14, BINS), relative to the energy around.
+def _edges(channel, bins):
+    """Gradient energy of a channel (m, 112, 112) by orientation: (m, 14, 14, bins).
 
-    Bins are soft: an edge at angle θ counts max(0, cos 2(θ − θ_k))² in bin k. `floor` is the mean gradient a pixel below
-    which a place counts as flat.
+    Bins are soft: a gradient g at angle θ counts |g| max(0, cos 2(θ − kπ/bins))² in bin k.
     """
-    cosine = sine = 0.0
-    for channel in channels:
-        gx, gy = np.zeros_like(channel), np.zeros_like(channel)
-        gx[:, :, 1:-1] = channel[:, :, 2:] - channel[:, :, :-2]
-        gy[:, 1:-1] = channel[:, 2:] - channel[:, :-2]
-        cosine, sine = cosine + gx * gx - gy * gy, sine + 2 * gx * gy
-    square = np.sqrt(cosine * cosine + sine * sine) + 1e-12
-    weight = 1 / (np.sqrt(square) * np.sqrt(np.sqrt(square)))  # so that a bin squared is magnitude · cos²
-    cosine, sine = cosine * weight, sine * weight
-    half = np.float32(np.sqrt(0.5))
-    bins = [None] * BINS
-    for k, toward in enumerate((cosine, half * (cosine + sine), sine, half * (sine - cosine))):
-        for sign, at in ((1, k), (-1, k + 4)):
-            energy = np.maximum(sign * toward, 0)
-            bins[at] = _pool(energy * energy)
-    bins = np.stack(bins, axis=-1)
-    total = np.pad(bins.sum(axis=-1), ((0, 0), (1, 1), (1, 1)), mode="edge")
-    around = sum(total[:, i : i + 14, j : j + 14] for i in range(3) for j in range(3)) / 9
-    return 2 * bins / (around + 100 * floor)[..., None]
+    gx, gy = np.zeros_like(channel), np.zeros_like(channel)
+    down = channel[:, :-2] + 2 * channel[:, 1:-1] + channel[:, 2:]
+    right = channel[:, :, :-2] + 2 * channel[:, :, 1:-1] + channel[:, :, 2:]
+    gx[:, 1:-1, 1:-1] = down[:, :, 2:] - down[:, :, :-2]
+    gy[:, 1:-1, 1:-1] = right[:, 2:] - right[:, :-2]
+    xx, yy = gx * gx, gy * gy
+    size = np.sqrt(xx + yy) + 1e-6
+    root = size * np.sqrt(size)  # divided by it, the square below is |g| cos²
+    cosine, sine = (xx - yy) / root, 2 * gx * gy / root
+    energies = [None] * bins
+    for k in range(bins // 2):
+        angle = 2 * np.pi * k / bins
+        toward = float(np.cos(angle)) * cosine + float(np.sin(angle)) * sine
+        energies[k] = _pool(np.maximum(toward, 0) ** 2)
+        energies[k + bins // 2] = _pool(np.minimum(toward, 0) ** 2)
+    return np.stack(energies, axis=-1)
 
 
 def extract_cubes(frames):
     """Cubes (n, 49, DEPTH) float32, not negative, of frames (n, 224, 224, 3) uint8; location i = 7·row + column.
 
-    Each frame by itself, as a network for single pictures would see it. Elementwise NumPy only, no matrix products: the
-    same bytes whatever the number of threads.
+    Each frame by itself, as a network for single pictures sees it. No matrix products, whose last digits depend
+    on the number of threads: same frames, same bytes. Strongest are the shape and amount of vivid colour in each quarter of a cell
+    (limbs); grey edges and colours, which differ by scene and clothes, are weaker; the last eight numbers say how vivid
+    the neighbours of a vivid cell are (which way the body goes on).
     """
     return np.concatenate([_extract(frames[k : k + 4]) for k in range(0, len(frames), 4)])  # 4 frames fit the cache
 
@@ -456,19 +433,27 @@ def _extract(frames):
     m = len(frames)
     rows = frames[:, 0::2].astype(np.uint16) + frames[:, 1::2]
     red, green, blue = np.float32(1 / (4 * 255)) * (rows[:, :, 0::2] + rows[:, :, 1::2]).transpose(3, 0, 1, 2)
-    grey, red_green, yellow_blue = (red + green + blue) / 3, red - green, (red + green) / 2 - blue
-    saturation = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
-    vivid = np.maximum(saturation - 0.25, 0)
-    colours = (red_green, -red_green, yellow_blue, -yellow_blue)
-    colours = [_pool(np.maximum(c - 0.1, 0)) for c in colours] + [_pool(vivid)]
-    maps = [
-        _edges([grey], floor=0.05),
-        _edges([red_green, yellow_blue], floor=0.1),
-        np.stack(colours, axis=-1) / 40,
-    ]
-    cells = np.concatenate(maps, axis=-1)  # (m, 14, 14, 21)
-    cells = cells.reshape(m, GRID, 2, GRID, 2, -1).transpose(0, 1, 3, 2, 4, 5)  # the 2x2 sub-cells of a cell together
-    return cells.reshape(m, GRID * GRID, DEPTH).astype(np.float32)
+    high, low = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    vivid = np.clip(5 * ((high - low) / (high + 0.05) - 0.35), 0, 1)  # 0 below a saturation of 0.35, 1 above 0.55
+    amount, grey = _pool(vivid), _edges((red + green + blue) / 3, 4)
+    around = uniform_filter(grey.sum(axis=-1, keepdims=True), (1, 3, 3, 1))  # local contrast
+    grey = 0.2 * grey / (around + 0.1)
+    cells = np.concatenate([3 * _edges(vivid, 8), 3 * amount[..., None], grey], axis=-1)  # (m, 14, 14, 13)
+    cells = cells.reshape(m, GRID, 2, GRID, 2, 13).transpose(0, 1, 3, 2, 4, 5).reshape(m, GRID, GRID, 52)
+
+    opponents = (red - green, green - red, (red + green) / 2 - blue, blue - (red + green) / 2)
+    colours = np.stack([_halve(_pool(np.maximum(colour, 0))) for colour in opponents], axis=-1)
+    amount = _halve(amount)
+    padded = np.pad(amount, ((0, 0), (1, 1), (1, 1)))
+    near = [padded[:, i : i + GRID, j : j + GRID] for i, j in product(range(3), range(3)) if (i, j) != (1, 1)]
+    surroundings = 3 * np.sqrt(np.stack(near, axis=-1) * amount[..., None])
+    cube = np.concatenate([cells, colours, surroundings], axis=-1)
+    return cube.reshape(m, GRID * GRID, DEPTH).astype(np.float32)
+
+
+def _halve(maps):
+    """Means of 2x2 squares: (m, 14, 14) to (m, 7, 7)."""
+    return (maps[:, 0::2, 0::2] + maps[:, 0::2, 1::2] + maps[:, 1::2, 0::2] + maps[:, 1::2, 1::2]) / 4
 
 
 # -------------------------------------------------------------------------------------------------------------- files
