@@ -128,7 +128,7 @@ PAPER = {
     "hmdb51": {"n_actions": 51, "dim": 1024, "dim_out": 1024},
     "hollywood2": {"n_actions": 12, "multilabel": True},
     # Sizes that suit a small set and two cores; everything else is the paper's.
-    "embedded": {"n_actions": 8, "ctx_dim": 84, "dim": 64, "dim_out": 64, "batch_size": 32, "training_stride": 4},
+    "embedded": {"n_actions": 8, "ctx_dim": 64, "dim": 64, "dim_out": 64, "batch_size": 32, "training_stride": 4},
 }
 
 

@@ -47,7 +47,7 @@ class Batch:
 class DataHandler:
     """Windows of one part of a data set.
 
-        data = DataHandler("data/embedded", "train", maxlen=30, stride=4, ctx_dim=80)
+        data = DataHandler("data/embedded", "train", maxlen=30, stride=4, ctx_dim=64)
         for batch in read_ahead(data.batches(rng.permutation(data.n_windows), batch_size=32)): ...
 
     A frame table of up to `memory_gb` is held in memory, a larger one is read from disk as batches need it.

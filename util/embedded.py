@@ -421,10 +421,10 @@ def _edges(channel, bins):
 def extract_cubes(frames):
     """Cubes (n, 49, DEPTH) float32, not negative, of frames (n, 224, 224, 3) uint8; location i = 7·row + column.
 
-    Each frame by itself, as a network for single pictures sees it. No matrix products, whose last digits depend
-    on the number of threads: same frames, same bytes. Strongest are the shape and amount of vivid colour in each quarter of a cell
-    (limbs); grey edges and colours, which differ by scene and clothes, are weaker; the last eight numbers say how vivid
-    the neighbours of a vivid cell are (which way the body goes on).
+    Each frame by itself, as a network for single pictures sees it. No matrix products, whose last digits depend on the
+    number of threads: same frames, same bytes. Strongest are the shape and amount of vivid colour in each quarter of a
+    cell (limbs); grey edges and colours, which differ by scene and clothes, are weaker; the last eight numbers say how
+    vivid the neighbours of a vivid cell are (which way the body goes on).
     """
     return np.concatenate([_extract(frames[k : k + 4]) for k in range(0, len(frames), 4)])  # 4 frames fit the cache
 
