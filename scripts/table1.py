@@ -6,19 +6,20 @@ python scripts/table1.py embedded [--quick]
 import json
 import time
 from collections import defaultdict
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import tyro
+from tqdm import tqdm
 
-from visual_attention import command_line, pictures, run_folder
-from visual_attention.model import model_for
-from visual_attention.options import MODELS, paper
-from visual_attention.training import load_part, run_cell
+from visual_attention import command_line, run_folder
+from visual_attention.options import MODELS, graph_options, paper
 from visual_attention.util import drawing
 from visual_attention.util.embedded import make_embedded
+from visual_attention.util.workers import n_cores, worker_pool
 
 TITLES = {
     "softmax_regression": "Softmax regression (full cube)",
@@ -49,34 +50,53 @@ class Arguments:
     """one seed and three epochs, in folders of their own: a look, not a result"""
     seeds: int = 3
     """runs of each model"""
+    workers: int | None = None
+    """processes that train side by side, each with its share of the cores; as many as cores if not given"""
     data: Path = Path("data")
     """folder in which the data set's features are made, or found"""
     runs: Path = Path("runs")
     """folder of the runs and of the table"""
 
 
-def main(arguments):
+def main():
+    arguments = tyro.cli(Arguments, description=__doc__)
     name = arguments.data_set
     folder = arguments.runs / (f"{name}_quick" if arguments.quick else name)
     seeds = range(1 if arguments.quick else arguments.seeds)
     changes = {"max_epochs": 3} if arguments.quick else {}
-    data_folder = arguments.data / name
-    make_embedded(data_folder)
     began = time.monotonic()
-    data = {part: load_part(data_folder, part, paper(name)) for part in ("train", "valid", "test")}
-    sizes = (f"{part} {len(d.labels)} videos, {d.n_windows} windows" for part, d in data.items())
-    print(f"{data_folder}: {'; '.join(sizes)}", flush=True)
-    results = defaultdict(list)
-    for model in MODELS:
-        for seed in seeds:
-            options = paper(name, model, seed=seed, **changes)
-            result = run_cell(options, folder / model / f"seed{seed}", data)
-            results[model].append(result)
-            print(f"{model}, seed {seed}: {result['metric']} {result['test']:.1f} %", flush=True)
-    write_table(folder, name, results)
-    draw(folder, data, results, seeds)
+    data_folder = make_embedded(arguments.data / name, workers=arguments.workers)
+    # Cells of one graph go to one worker, which compiles it once. In reverse the longest comes first.
+    groups = defaultdict(list)
+    for model in reversed(MODELS):
+        groups[graph_options(paper(name, model))].append(model)
+    jobs = [[(model, seed) for model in models for seed in seeds] for models in groups.values()]
+    results = {}
+    with worker_pool(min(arguments.workers or n_cores(), len(jobs))) as pool:
+        runs = (pool.submit(run_cells, name, job, folder, data_folder, changes) for job in jobs)
+        for done in as_completed(list(runs)):
+            results |= done.result()
+        by_model = {model: [results[model, seed] for seed in seeds] for model in MODELS}
+        for done in [pool.submit(draw_sheet, model, folder, data_folder) for model in DRAWN]:
+            done.result()
+    write_table(folder, name, by_model)
+    draw_curves(folder, by_model, seeds)
     print((folder / "table1.md").read_text())
-    print(f"pictures: {folder}/*.png; {time.monotonic() - began:.0f} s without making the data set")
+    print(f"{folder}/table1.md, learning_curves.png and {', '.join(f'{model}.png' for model in DRAWN)}: ", end="")
+    print(f"{time.monotonic() - began:.0f} s")
+
+
+def run_cells(data_set, cells, folder, data_folder, changes):
+    """Runs cells one after another: {(model, seed): what result.json holds}. A worker's job, like its imports."""
+    from visual_attention.training import load_part, run_cell
+
+    data = {part: load_part(data_folder, part, paper(data_set)) for part in ("train", "valid", "test")}
+    results = {}
+    for model, seed in cells:
+        options = paper(data_set, model, seed=seed, **changes)
+        result = results[model, seed] = run_cell(options, folder / model / f"seed{seed}", data)
+        tqdm.write(f"{model}, seed {seed}: {result['metric']} {result['test']:.1f} %")
+    return results
 
 
 def write_table(folder, data_set, results):
@@ -139,8 +159,8 @@ def latex(head, body):
                       r"\hline", r"\end{tabular}", ""])  # fmt: skip
 
 
-def draw(folder, data, results, seeds):
-    """Learning curves, and for two attention models two test videos each gets right and two it gets wrong."""
+def draw_curves(folder, results, seeds):
+    """Learning curves of all models, means over seeds."""
     logs = {
         TITLES[model]: [
             [json.loads(line) for line in open(folder / model / f"seed{seed}" / "log.jsonl", encoding="utf-8")]
@@ -149,15 +169,22 @@ def draw(folder, data, results, seeds):
         for model in results
     }
     drawing.learning_curves(folder / "learning_curves.png", logs, results["attention_lambda0"][0]["metric"])
-    for name in DRAWN:
-        run = folder / name / "seed0"
-        options, test = run_folder.load_options(run), data["test"]
-        model = model_for(options, test.table.dtype)
-        run_folder.load_params(model, run / "model.npz")
-        video_probs = run_folder.load_predictions(run)
-        sheet = pictures.sheet(model, test, video_probs, f"{TITLES[name]}: where it looked")
-        sheet.save(folder / f"{name}.png")
+
+
+def draw_sheet(name, folder, data_folder):
+    """Where a model looked: two test videos it gets right and two it gets wrong. A worker's job, like its imports."""
+    from visual_attention import pictures
+    from visual_attention.model import model_for
+    from visual_attention.training import load_part
+
+    run = folder / name / "seed0"
+    options = run_folder.load_options(run)
+    test = load_part(data_folder, "test", options)
+    model = model_for(options, test.table.dtype)
+    run_folder.load_params(model, run / "model.npz")
+    sheet = pictures.sheet(model, test, run_folder.load_predictions(run), f"{TITLES[name]}: where it looked")
+    sheet.save(folder / f"{name}.png")
 
 
 if __name__ == "__main__":
-    command_line.run(main, tyro.cli(Arguments, description=__doc__))
+    command_line.run(main)

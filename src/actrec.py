@@ -16,6 +16,7 @@ import pytensor.tensor as pt
 
 from visual_attention.layers import (
     Dropout,
+    Tap,
     fflayer,
     layer_name,
     lstm_cond_layer,
@@ -67,6 +68,7 @@ class Graph:
     cost: pt.TensorVariable  # ()
     alpha_c: pytensor.compile.SharedVariable
     decay_c: pytensor.compile.SharedVariable
+    taps: list[Tap]  # for layers.gradients
 
 
 def initial_state(tparams, options, frames, index, dropout=None):
@@ -123,10 +125,10 @@ def build_model(tparams, options, training, frames_dtype=None, head=class_probab
 
     if options.pooling == "cube":
         cubes = frames[index.flatten()].astype(floatX).reshape((T * B, L * D))
-        logits, alpha = fflayer(tparams, cubes, "ff_logit").reshape((T, B, C)), None
+        logits, alpha, taps = fflayer(tparams, cubes, "ff_logit").reshape((T, B, C)), None, []
     else:
         h0, c0 = initial_state(tparams, options, frames, index, dropout)
-        h, alpha = lstm_cond_layer(tparams, options, frames, index, mask, h0, c0, dropout)
+        h, alpha, taps = lstm_cond_layer(tparams, options, frames, index, mask, h0, c0, dropout)
         logits = class_logits(tparams, options, h, dropout)
 
     # Eq. 7: summed over steps; the mean over the batch's windows, of which those that are only padding do not count
@@ -135,4 +137,4 @@ def build_model(tparams, options, training, frames_dtype=None, head=class_probab
         cost += alpha_c * doubly_stochastic(alpha, mask)
     valid = mask.max(axis=0)  # (B,)
     cost = (cost * valid).sum() / valid.sum() + decay_c * sum((p**2).sum() for p in tparams.values())
-    return Graph(frames, index, mask, y, dropout, head(logits), alpha, cost, alpha_c, decay_c)
+    return Graph(frames, index, mask, y, dropout, head(logits), alpha, cost, alpha_c, decay_c, taps)

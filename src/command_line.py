@@ -2,8 +2,7 @@
 
 import sys
 
-from visual_attention.run_folder import WriteError
-from visual_attention.training import CostError, Interrupted
+from visual_attention.run_folder import CostError, Interrupted, WriteError
 
 
 def run(main, *args):

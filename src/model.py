@@ -7,13 +7,10 @@ import numpy as np
 import pytensor
 
 from visual_attention import actrec, actrec_mAP, backend
+from visual_attention.layers import gradients
 from visual_attention.optimizers import OPTIMIZERS
-
-# Options that are numbers inside one and the same compiled graph, or outside of it altogether.
-NOT_IN_GRAPH = (
-    "alpha_c", "decay_c", "lrate", "init", "seed", "max_epochs", "fps", "training_stride", "testing_stride",
-    "memory_gb", "checkpoint_seconds",
-)  # fmt: skip
+from visual_attention.options import graph_options
+from visual_attention.util.workers import release_memory
 
 
 class Model:
@@ -35,12 +32,13 @@ class Model:
         # its shared scalars (lambda, gamma) are set anew for each run, so that runs share what is compiled
         with pytensor.config.change_flags(traceback__limit=0):  # half of the time to build a gradient goes into these
             self.graph = self.build(self.tparams, options, True, self.frames_dtype)
+        self._updated = False
         self.lrate = pytensor.shared(np.asarray(options.lrate, options.floatX), name="lrate", shape=())
 
     @functools.cached_property
     def _updates(self):
         with pytensor.config.change_flags(traceback__limit=0):
-            grads = pytensor.grad(self.graph.cost, list(self.tparams.values()))
+            grads = gradients(self.graph.cost, self.tparams, self.graph.taps)
             return OPTIMIZERS[self.options.optimizer](self.lrate, self.tparams, grads)
 
     @functools.cached_property
@@ -48,7 +46,9 @@ class Model:
         g = self.graph
         inputs = [g.frames, g.index, g.mask, g.y] + ([g.dropout.bits] if g.dropout else [])
         with pytensor.config.change_flags(traceback__limit=0):
-            return backend.compile_function(inputs, g.cost, self._updates, self.options.backend)
+            function = backend.compile_function(inputs, g.cost, self._updates, self.options.backend)
+        release_memory()
+        return function
 
     @functools.cached_property
     def _predict(self):
@@ -81,7 +81,11 @@ class Model:
     def update(self, batch, rng):
         """One update of the parameters; the cost before it. rng draws the dropout masks."""
         bits = [np.frombuffer(rng.bytes(self.graph.dropout.size), "uint8")] if self.graph.dropout else []
-        return float(self._update(*self._inputs(batch), batch.y, *bits))
+        cost = float(self._update(*self._inputs(batch), batch.y, *bits))
+        if not self._updated:  # the backend compiles in its first call
+            release_memory()
+            self._updated = True
+        return cost
 
     def predict(self, batch):
         """Class probabilities (T, B, C) and glimpses (T, B, L), None where nothing attends; NumPy arrays."""
@@ -93,12 +97,6 @@ class Model:
         if frames.dtype != self.frames_dtype:
             frames = frames.astype(self.frames_dtype)
         return frames, batch.index, batch.mask.astype(self.options.floatX)
-
-
-def graph_options(options):
-    """Options without those that do not change the compiled graph."""
-    default = type(options)()
-    return options.replace(**{name: getattr(default, name) for name in NOT_IN_GRAPH})
 
 
 @functools.lru_cache(maxsize=1)

@@ -128,10 +128,31 @@ PAPER = {
     "hmdb51": {"n_actions": 51, "dim": 1024, "dim_out": 1024},
     "hollywood2": {"n_actions": 12, "multilabel": True},
     # Sizes that suit a small set and two cores; everything else is the paper's.
-    "embedded": {"n_actions": 8, "ctx_dim": 64, "dim": 64, "dim_out": 64, "batch_size": 32, "training_stride": 4},
+    "embedded": {
+        "n_actions": 8,
+        "ctx_dim": 64,
+        "dim": 64,
+        "dim_out": 64,
+        "batch_size": 32,
+        "training_stride": 3,
+        "lrate": 3e-3,
+    },
 }
 
 
 def paper(data_set, model="attention_lambda0", **changes):
     """Options of a cell of Table 1: `paper("ucf11", "attention_lambda10", seed=1)`."""
     return Options(**{**PAPER[data_set], **MODELS[model], **changes})
+
+
+# Options that are numbers inside one and the same compiled graph, or outside of it altogether.
+NOT_IN_GRAPH = (
+    "alpha_c", "decay_c", "lrate", "init", "seed", "max_epochs", "fps", "training_stride", "testing_stride",
+    "memory_gb", "checkpoint_seconds",
+)  # fmt: skip
+
+
+def graph_options(options):
+    """Options without those that do not change the compiled graph."""
+    default = type(options)()
+    return options.replace(**{name: getattr(default, name) for name in NOT_IN_GRAPH})

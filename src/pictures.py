@@ -45,7 +45,7 @@ def see(model, data, k):
     return Seen(frames, alpha, caption, names[predicted] in true, model.options.maxlen)
 
 
-def right_and_wrong(model, data, video_probs, n=2, seed=0):
+def right_and_wrong(video_probs, data, n=2, seed=0):
     """Numbers of n videos the model gets right and n it gets wrong (fewer if there are), drawn by lot from all."""
     if data.lists.multilabel:
         right = np.take_along_axis(data.labels, video_probs.argmax(axis=1)[:, None], axis=1)[:, 0] == 1
@@ -57,4 +57,4 @@ def right_and_wrong(model, data, video_probs, n=2, seed=0):
 
 def sheet(model, data, video_probs, title, n=2):
     """A picture of n rightly and n wrongly classified videos under each other."""
-    return drawing.stack([see(model, data, k).strip() for k in right_and_wrong(model, data, video_probs, n)], title)
+    return drawing.stack([see(model, data, k).strip() for k in right_and_wrong(video_probs, data, n)], title)

@@ -16,6 +16,21 @@ from visual_attention.options import Options
 PACKAGES = ("pytensor", "jax", "numpy", "scipy", "h5py")
 
 
+class Interrupted(Exception):
+    """A signal asked to stop, and everything is saved. `status` is the exit status: 128 + the signal's number."""
+
+    def __init__(self, number, folder):
+        super().__init__(number, folder)  # so it can be pickled on its way from a worker process
+        self.status = 128 + number
+
+    def __str__(self):
+        return f"interrupted; {self.args[1]} is saved: start the same command again to continue"
+
+
+class CostError(Exception):
+    """The cost is not finite; the message says where."""
+
+
 class WriteError(Exception):
     """A file of the run could not be written; what was there before is untouched."""
 

@@ -19,24 +19,20 @@ from tqdm import tqdm
 
 from visual_attention.evaluation import class_table, evaluate, write_predictions
 from visual_attention.model import model_for
-from visual_attention.run_folder import WriteError, load_params, open_run, params_of, write_file, write_json
-from visual_attention.util import metrics
+from visual_attention.run_folder import (
+    CostError,
+    Interrupted,
+    WriteError,
+    load_params,
+    open_run,
+    params_of,
+    write_file,
+    write_json,
+)
+from visual_attention.util import metrics, workers
 from visual_attention.util.data_handler import DataHandler, read_ahead
 from visual_attention.util.data_lists import read_class_names, read_lists
 from visual_attention.util.frame_table import FrameTable
-
-
-class Interrupted(Exception):
-    """A signal asked to stop, and everything is saved. `status` is the exit status: 128 + the signal's number."""
-
-    def __init__(self, number, folder):
-        super().__init__(f"interrupted; {folder} is saved: start the same command again to continue")
-        self.status = 128 + number
-
-
-class CostError(Exception):
-    """The cost is not finite; the message says where."""
-
 
 # ---------------------------------------------------------------- data
 
@@ -155,7 +151,7 @@ def train(options, folder, train_data, valid_data):
     position = load_checkpoint(checkpoint, model) if checkpoint.is_file() else Position()
     with contextlib.suppress(FileNotFoundError):
         os.truncate(log, position.log_bytes)  # lines after the checkpoint will be written again
-    table = None if train_data.memory is None else model.frames(train_data.memory)
+    train_data.place(model.frames)
     n_updates = -(-train_data.n_windows // options.batch_size)
     total = options.max_epochs * n_updates
     saved = began = time.monotonic()
@@ -177,12 +173,20 @@ def train(options, folder, train_data, valid_data):
 
     with (
         deferred_signals() as signals,
-        tqdm(total=total, initial=position.epoch * n_updates + position.update, desc=folder.name, disable=None) as bar,
+        tqdm(
+            total=total,
+            initial=position.epoch * n_updates + position.update,
+            desc=f"{folder.parent.name}/{folder.name}",
+            unit="update",
+            position=workers.line,
+            leave=workers.line == 0,
+            disable=None,
+        ) as bar,
     ):
         while position.epoch < options.max_epochs:
             epoch = position.epoch
             order = np.random.default_rng([options.seed, 1, epoch]).permutation(train_data.n_windows)
-            batches = read_ahead(train_data.batches(order, options.batch_size, position.update, table))
+            batches = read_ahead(train_data.batches(order, options.batch_size, position.update))
             with contextlib.closing(batches):
                 for batch in batches:
                     rng = np.random.default_rng([options.seed, 2, epoch, position.update])
@@ -216,7 +220,7 @@ def train(options, folder, train_data, valid_data):
             write_log(
                 {"epoch": epoch + 1, "train_cost": mean, "valid_score": valid_score, "seconds": round(seconds, 2)}
             )
-            bar.set_description(f"{folder.name}, valid {valid_score:.1f} %")
+            bar.set_description(f"{folder.parent.name}/{folder.name}, valid {valid_score:.1f} %")
             position.epoch, position.update, position.cost = epoch + 1, 0, 0.0
             save()
             if signals:

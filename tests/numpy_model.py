@@ -1,4 +1,4 @@
-"""The paper's equations and the released code's attention in plain NumPy, written apart from the graph: the reference."""
+"""The paper's equations and the released code's attention in plain NumPy, apart from the graph: the reference."""
 
 import numpy as np
 

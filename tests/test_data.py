@@ -233,8 +233,10 @@ def test_batches_hold_the_windows(tmp_path, layout, memory_gb, fps):
     assert (data.memory is None) == (memory_gb == 0)
     order = np.random.default_rng(0).permutation(data.n_windows)
     expected = cubes[data.index[:, order]].swapaxes(0, 1)
-    for table in (None, cubes):
-        found, labels, chosen = collect(data, order, batch_size=4, table=table)
+    for placed in (False, True):
+        if placed:
+            data.place(np.copy)
+        found, labels, chosen = collect(data, order, batch_size=4)
         np.testing.assert_array_equal(found, expected)
         np.testing.assert_array_equal(chosen, order)
         np.testing.assert_array_equal(labels, data.video[order])  # here video k has label k

@@ -116,7 +116,7 @@ def test_scan_equals_unrolled(name):
     for t in range(T):
         cubes = frames[index[t]]
         projection = layers.mlp_projection(model.tparams, cubes) if options.attention == "mlp" else None
-        h, c, alpha = layers.lstm_cond_step(model.tparams, options, cubes, projection, mask[t], None, h, c)
+        h, c, _, alpha = layers.lstm_cond_step(model.tparams, options, cubes, projection, mask[t], None, h, c)
         top.append(h[n - 1])
         glimpses.append(alpha)
     probs = actrec.class_probabilities(actrec.class_logits(model.tparams, options, pt.stack(top)))

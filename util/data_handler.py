@@ -67,6 +67,7 @@ class DataHandler:
         self.index, self.video = windows(self.lists.frame_numbers, maxlen, fps, stride)
         size = self.table.n_frames * self.table.n_locations * self.table.depth * self.table.dtype.itemsize
         self.memory = self.table.load() if size <= memory_gb * 1e9 else None
+        self.placed = None
 
     @property
     def n_windows(self):
@@ -77,6 +78,12 @@ class DataHandler:
         """Labels of the videos: (videos,) or (videos, C)."""
         return self.lists.labels
 
+    def place(self, put):
+        """Moves the table in memory to where the backend computes, by `put`; the host then only has a view of it."""
+        if self.memory is not None and self.placed is None:
+            self.placed = put(self.memory)
+            self.memory = np.asarray(self.placed)
+
     def digest(self):
         """Tells data apart: a hash of lists and shape, and of some frames, since hashing 30 GB takes minutes."""
         sha = hashlib.sha256(repr((self.lists, self.table.features.shape, str(self.table.dtype))).encode())
@@ -84,11 +91,11 @@ class DataHandler:
             sha.update(np.ascontiguousarray(self.table.read(row, row + 1)).tobytes())
         return sha.hexdigest()[:16]
 
-    def batches(self, order, batch_size, first=0, table=None):
+    def batches(self, order, batch_size, first=0):
         """Batches of the windows in `order`, from batch number `first` on.
 
-        With `table` (the frame table where the backend computes), batches index into it; without it each batch carries
-        the frames it needs, in an array of always the same shape.
+        After `place`, they index into the whole table; without it each carries the frames it needs, in an array of
+        always the same shape.
         """
         for start in range(first * batch_size, len(order), batch_size):
             chosen = order[start : start + batch_size]
@@ -98,13 +105,13 @@ class DataHandler:
             mask[:, : len(chosen)] = 1
             y = np.zeros((batch_size, *self.labels.shape[1:]), "int32")
             y[: len(chosen)] = self.labels[self.video[chosen]]
-            if table is None:
+            if self.placed is None:
                 rows, places = np.unique(index, return_inverse=True)
                 frames = np.zeros((index.size, self.table.n_locations, self.table.depth), self.table.dtype)
                 self._gather(rows, frames)
                 yield Batch(frames, places.reshape(index.shape).astype("int32"), mask, y, chosen)
             else:
-                yield Batch(table, index, mask, y, chosen)
+                yield Batch(self.placed, index, mask, y, chosen)
 
     def _gather(self, rows, out):
         """Copies frames `rows`, in ascending order, to the first places of `out`."""

@@ -39,18 +39,21 @@ def smooth(alpha, size):
 def overlay(frames, alpha):
     """Frames (n, H, H, 3) uint8 lit by glimpses (n, L): bright where looked at, dark and grey elsewhere.
 
-    One scale for all frames: full light is the largest weight of any of them, or twice the uniform one if that is more,
-    so that a glimpse that looks everywhere is evenly dim.
+    One scale for all frames: full light is what one in fifty pixels of them exceeds, or three times the uniform weight
+    if that is more, so that a glimpse that looks everywhere is evenly dim. The root lets weak glances be seen.
     """
     light = smooth(alpha, frames.shape[1])
-    light = np.clip(light / max(light.max(), 2 / alpha.shape[-1]), 0, 1)[..., None]
+    light = np.clip(light / max(np.quantile(light, 0.98), 3 / alpha.shape[-1]), 0, 1)[..., None] ** 0.5
     grey = frames.mean(axis=-1, keepdims=True)
-    dark = 0.3 * (0.5 * grey + 0.5 * frames)
-    return np.clip(dark + light * (1.05 * frames + 18 - dark), 0, 255).astype("uint8")
+    dark = 0.25 * (0.5 * grey + 0.5 * frames)
+    return np.clip(dark + light * (1.1 * frames + 25 - dark), 0, 255).astype("uint8")
 
 
 def font(size):
-    return ImageFont.load_default(size)
+    """DejaVu Sans, which has Greek letters and comes with matplotlib."""
+    import matplotlib
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
 def strip(frames, alpha, caption, right, n_tiles=8):
@@ -66,13 +69,13 @@ def strip(frames, alpha, caption, right, n_tiles=8):
     draw = ImageDraw.Draw(picture)
     colour = RIGHT if right else WRONG
     _mark(draw, gap + 4, 8, right, colour)
-    draw.text((gap + 26, 5), caption, colour, font(17))
+    draw.text((gap + 26, 5), caption, colour, font(15))
     for k, step in enumerate(steps):
         x = gap + k * (TILE + gap)
         for r, row in enumerate(rows):
             tile = Image.fromarray(row[k]).resize((TILE, TILE), Image.LANCZOS)
             picture.paste(tile, (x, head + r * (TILE + gap)))
-        draw.text((x + TILE / 2, height - foot), f"t = {step + 1}", INK, font(12), anchor="ma")
+        draw.text((x + TILE / 2, height - foot), f"t = {step + 1}", INK, font(11), anchor="ma")
     return picture
 
 
@@ -89,7 +92,7 @@ def stack(pictures, title=None):
     width = max(picture.width for picture in pictures)
     sheet = Image.new("RGB", (width, head + sum(picture.height + 6 for picture in pictures)), "white")
     if title:
-        ImageDraw.Draw(sheet).text((8, 8), title, INK, font(20))
+        ImageDraw.Draw(sheet).text((8, 8), title, INK, font(18))
     y = head
     for picture in pictures:
         sheet.paste(picture, (0, y))
@@ -123,7 +126,7 @@ def write_movie(path, pictures, fps):
 
 
 def learning_curves(path, runs, metric):
-    """Cost and validation score by epoch, means over seeds. runs: label -> a list of log.jsonl's lines for each seed."""
+    """Cost and validation score by epoch, means over seeds. runs: label -> log.jsonl's lines, a list for each seed."""
     import matplotlib
 
     matplotlib.use("Agg")

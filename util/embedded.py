@@ -11,13 +11,9 @@ extractor turns each frame by itself into a 7x7 cube. It shows the machinery; it
 
 import colorsys
 import json
-import multiprocessing
 import os
 import re
 import shutil
-import signal
-import threading
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -29,6 +25,7 @@ from tqdm import tqdm
 
 from visual_attention.util.data_lists import write_class_names, write_lists
 from visual_attention.util.frame_table import FrameTableWriter
+from visual_attention.util.workers import worker_pool
 
 ACTIONS = ("walk", "wave", "jack", "punch", "wheel_left", "wheel_right", "squat_push", "squat_drop")
 PARTS = ("train", "valid", "test")
@@ -459,13 +456,6 @@ def _halve(maps):
 # -------------------------------------------------------------------------------------------------------------- files
 
 
-def _start_worker():
-    """Leaves Ctrl-C to the main process, and leaves when that is gone, however it ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
-
-
 def _make_video(seed, name):
     frames, boxes = render_video(seed, name)
     return extract_cubes(frames), boxes
@@ -491,8 +481,8 @@ def make_embedded(folder, seed=0, videos_per_class=(20, 6, 12), workers=None):
     building.mkdir(parents=True)
     try:
         with (
-            ProcessPoolExecutor(workers or os.cpu_count(), multiprocessing.get_context("spawn"), _start_worker) as pool,
-            tqdm(total=sum(map(len, names.values())), desc="embedded data set", unit="video") as bar,
+            worker_pool(workers) as pool,
+            tqdm(total=sum(map(len, names.values())), desc="embedded data set", unit="video", disable=None) as bar,
         ):
             videos = pool.map(partial(_make_video, seed), sum(names.values(), []))
             for part in PARTS:

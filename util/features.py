@@ -72,9 +72,7 @@ def load_extractor(name, hub_repo=None, weights=None):
     try:
         import torch
     except ImportError as error:
-        raise ModuleNotFoundError(
-            "extraction needs torch, which is not installed: pip install .[extract]"
-        ) from error
+        raise ModuleNotFoundError("extraction needs torch, which is not installed: pip install .[extract]") from error
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "googlenet":
         return Extractor(name, 1024, _googlenet(torch, device, hub_repo, weights))

@@ -1,0 +1,64 @@
+"""The whole job on any folder of videos: features, attention and mean-pooled models, predictions, pictures.
+
+    python scripts/classify_videos.py --videos DIR --out DIR
+
+DIR of --videos holds a subfolder of videos for each class, or videos alone, each then a class of its own, cut by time:
+trained on the first part of each, tested on the last.
+"""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from visual_attention import command_line, pictures, run_folder
+from visual_attention.model import model_for
+from visual_attention.options import MODELS, Options
+from visual_attention.training import data_options, load_part, run_cell
+from visual_attention.util import drawing
+
+
+@dataclass(frozen=True)
+class Arguments:
+    videos: Path
+    """folder of class subfolders with videos, or of videos"""
+    out: Path
+    """folder of features/, a run of each model, and pictures"""
+    extractor: Literal["googlenet", "efficientnet-lite0"] = "efficientnet-lite0"
+    """network of the features; see scripts/extract_features.py, which makes them if features/ is not there"""
+    models: tuple[Literal[tuple(MODELS)], ...] = ("attention_lambda0", "attention_mlp_lambda0", "average_pooled_lstm")
+    """rows of Table 1 to train"""
+    # A few videos give few windows: a small model, small batches, and epochs enough to see some hundred updates.
+    options: tyro.conf.OmitArgPrefixes[Options] = Options(dim=128, dim_out=128, batch_size=16, max_epochs=15)
+    """what the data or the models say (n_actions, pooling, ...) is not asked here"""
+
+
+def main():
+    arguments = tyro.cli(Arguments, description=__doc__)
+    features = arguments.out / "features"
+    if not features.is_dir():
+        script = Path(__file__).with_name("extract_features.py")
+        extract = ["--videos", arguments.videos, "--out", features, "--extractor", arguments.extractor]
+        status = subprocess.run([sys.executable, script, *map(str, extract)]).returncode
+        if status:
+            sys.exit(status)
+    for name in arguments.models:
+        options = arguments.options.replace(**MODELS[name], **data_options(features))
+        data = {part: load_part(features, part, options) for part in ("train", "valid", "test")}
+        run = arguments.out / name
+        result = run_cell(options, run, data)
+        print(f"{name}: {result['metric']} {result['test']:.1f} % of {len(data['test'].labels)} test videos")
+        model, test = model_for(options, data["test"].table.dtype), data["test"]
+        run_folder.load_params(model, run / "model.npz")
+        seen = [
+            pictures.see(model, test, k) for k in pictures.right_and_wrong(run_folder.load_predictions(run), test, 4)
+        ]
+        drawing.stack([video.strip() for video in seen], name).save(run / "videos.png")
+        print(f"{run}/predictions.csv, {run}/videos.png")
+
+
+if __name__ == "__main__":
+    command_line.run(main)
