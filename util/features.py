@@ -214,7 +214,7 @@ def _write_parts(entries, folder, extractor, fps, batch_size, dtype, layout, pro
                 folder / f"{part}_features.h5", extractor.n_locations, extractor.depth, layout, dtype, attributes
             )
             tables[part] = stack.enter_context(table)
-        bar = stack.enter_context(tqdm(unit="frame", disable=not progress))
+        bar = stack.enter_context(tqdm(unit="frame", disable=None if progress else True))
         for k, (path, cuts) in enumerate(by_path.items()):
             bar.set_description(f"video {k + 1}/{len(by_path)} {path.name}")
             ranges = _frame_ranges(path, cuts, fps)
