@@ -4,6 +4,7 @@ python scripts/table1.py embedded [--quick]
 """
 
 import json
+import sys
 import time
 from collections import defaultdict
 from concurrent.futures import as_completed
@@ -96,6 +97,7 @@ def run_cells(data_set, cells, folder, data_folder, changes):
         options = paper(data_set, model, seed=seed, **changes)
         result = results[model, seed] = run_cell(options, folder / model / f"seed{seed}", data)
         tqdm.write(f"{model}, seed {seed}: {result['metric']} {result['test']:.1f} %")
+        sys.stdout.flush()
     return results
 
 
