@@ -77,9 +77,7 @@ def main():
         runs = (pool.submit(run_cells, name, job, folder, data_folder, changes) for job in jobs)
         for done in as_completed(list(runs)):
             results |= done.result()
-        by_model = {model: [results[model, seed] for seed in seeds] for model in MODELS}
-        for done in [pool.submit(draw_sheet, model, folder, data_folder) for model in DRAWN]:
-            done.result()
+    by_model = {model: [results[model, seed] for seed in seeds] for model in MODELS}
     write_table(folder, name, by_model)
     draw_curves(folder, by_model, seeds)
     print((folder / "table1.md").read_text())
@@ -98,6 +96,8 @@ def run_cells(data_set, cells, folder, data_folder, changes):
         result = results[model, seed] = run_cell(options, folder / model / f"seed{seed}", data)
         tqdm.write(f"{model}, seed {seed}: {result['metric']} {result['test']:.1f} %")
         sys.stdout.flush()
+        if model in DRAWN and seed == 0:  # now, while the model is compiled
+            draw_sheet(model, folder, data["test"])
     return results
 
 
@@ -173,16 +173,13 @@ def draw_curves(folder, results, seeds):
     drawing.learning_curves(folder / "learning_curves.png", logs, results["attention_lambda0"][0]["metric"])
 
 
-def draw_sheet(name, folder, data_folder):
-    """Where a model looked: two test videos it gets right and two it gets wrong. A worker's job, like its imports."""
+def draw_sheet(name, folder, test):
+    """Where a model looked: two test videos it gets right and two it gets wrong. Part of a worker's job."""
     from visual_attention import pictures
     from visual_attention.model import model_for
-    from visual_attention.training import load_part
 
     run = folder / name / "seed0"
-    options = run_folder.load_options(run)
-    test = load_part(data_folder, "test", options)
-    model = model_for(options, test.table.dtype)
+    model = model_for(run_folder.load_options(run), test.table.dtype)
     run_folder.load_params(model, run / "model.npz")
     sheet = pictures.sheet(model, test, run_folder.load_predictions(run), f"{TITLES[name]}: where it looked")
     sheet.save(folder / f"{name}.png")
