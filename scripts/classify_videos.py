@@ -6,6 +6,7 @@ DIR of --videos holds a subfolder of videos for each class, or videos alone, eac
 trained on the first part of each, tested on the last.
 """
 
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,10 +16,14 @@ from typing import Literal
 import tyro
 
 from visual_attention import command_line, pictures, run_folder
-from visual_attention.model import model_for
+from visual_attention.model import trained_model
 from visual_attention.options import MODELS, Options
 from visual_attention.training import data_options, load_part, run_cell
 from visual_attention.util import drawing
+
+OPTIONS_OF_MODEL_OR_DATA = (
+    "pooling", "attention", "alpha_c", "n_actions", "multilabel", "ctx_dim", "n_locations", "fps",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,17 @@ class Arguments:
 def main():
     arguments = tyro.cli(Arguments, description=__doc__)
     features = arguments.out / "features"
-    if not features.is_dir():
+    for name in OPTIONS_OF_MODEL_OR_DATA:
+        if getattr(arguments.options, name) != getattr(Options(), name):
+            raise ValueError(f"option {name} follows from the videos or from --models here; leave it out")
+    if features.is_dir():
+        about = json.loads((features / "dataset.json").read_text(encoding="utf-8"))
+        if (about["root"], about["extractor"]) != (str(arguments.videos.resolve()), arguments.extractor):
+            raise ValueError(
+                f"{features}: holds features of {about['root']} by {about['extractor']}; "
+                "delete it or choose another --out"
+            )
+    else:
         script = Path(__file__).with_name("extract_features.py")
         extract = ["--videos", arguments.videos, "--out", features, "--extractor", arguments.extractor]
         status = subprocess.run([sys.executable, script, *map(str, extract)]).returncode
@@ -51,8 +66,7 @@ def main():
         run = arguments.out / name
         result = run_cell(options, run, data)
         print(f"{name}: {result['metric']} {result['test']:.1f} % of {len(data['test'].labels)} test videos")
-        model, test = model_for(options, data["test"].table.dtype), data["test"]
-        run_folder.load_params(model, run / "model.npz")
+        model, test = trained_model(run, data["test"].table.dtype), data["test"]
         seen = [
             pictures.see(model, test, k) for k in pictures.right_and_wrong(run_folder.load_predictions(run), test, 4)
         ]

@@ -1,6 +1,6 @@
 """Draws where a trained model looked: a PNG strip and a movie of one video, as in the paper's Figs. 1 and 4.
 
-python scripts/draw_attention.py runs/embedded/attention_mlp_lambda0/seed0 --data data/embedded --video walk/test_003
+python scripts/draw_attention.py runs/embedded/attention_mlp_lambda0/seed0 --video walk/test_003
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 import tyro
 
 from visual_attention import command_line, pictures, run_folder
-from visual_attention.model import model_for
-from visual_attention.training import load_part
+from visual_attention.model import trained_model
+from visual_attention.training import check_data, load_part
 from visual_attention.util import drawing
 
 
@@ -19,10 +19,10 @@ from visual_attention.util import drawing
 class Arguments:
     run: Annotated[Path, tyro.conf.Positional]
     """folder of a run"""
-    data: Path
-    """folder of its data set"""
     video: str
     """a name in <part>_filename.txt"""
+    data: Path | None = None
+    """folder of its data set, if it is no longer where the run was trained"""
     part: Literal["train", "valid", "test"] = "test"
     """which list the video is in"""
     out: Path | None = None
@@ -35,15 +35,15 @@ class Arguments:
 
 def main():
     arguments = tyro.cli(Arguments, description=__doc__)
-    options = run_folder.load_options(arguments.run)
-    data = load_part(arguments.data, arguments.part, options)
+    options, folder = run_folder.load_options(arguments.run)
+    data = load_part(arguments.data or folder, arguments.part, options)
+    check_data(options, data)
     if arguments.video not in data.lists.filenames:
         raise ValueError(
-            f"{arguments.data}/{arguments.part}_filename.txt: names no video {arguments.video!r}; "
+            f"{data.folder}/{arguments.part}_filename.txt: names no video {arguments.video!r}; "
             f"expected one of its lines, such as {data.lists.filenames[0]!r}"
         )
-    model = model_for(options, data.table.dtype)
-    run_folder.load_params(model, arguments.run / "model.npz")
+    model = trained_model(arguments.run, data.table.dtype)
     seen = pictures.see(model, data, data.lists.filenames.index(arguments.video))
     out = arguments.out or arguments.run
     out.mkdir(parents=True, exist_ok=True)

@@ -5,13 +5,13 @@
 DIR holds a subfolder of videos for every class, or videos alone, each then a class of its own.
 """
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import tyro
 
+from visual_attention import command_line
 from visual_attention.util.features import Entry, extract, load_extractor
 from visual_attention.util.video import EXTENSIONS
 
@@ -124,7 +124,4 @@ def make_entries(folder, classes, split, fractions):
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Options, description=__doc__))
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
+    command_line.run(main, tyro.cli(Options, description=__doc__))

@@ -65,6 +65,9 @@ def main():
     folder = arguments.runs / (f"{name}_quick" if arguments.quick else name)
     seeds = range(1 if arguments.quick else arguments.seeds)
     changes = {"max_epochs": 3} if arguments.quick else {}
+    for option in ("seeds", "workers"):
+        if (value := getattr(arguments, option)) is not None and value < 1:
+            raise ValueError(f"option --{option} is {value}; expected at least 1")
     began = time.monotonic()
     data_folder = make_embedded(arguments.data / name, workers=arguments.workers)
     # Cells of one graph go to one worker, which compiles it once. In reverse the longest comes first.
@@ -176,11 +179,10 @@ def draw_curves(folder, results, seeds):
 def draw_sheet(name, folder, test):
     """Where a model looked: two test videos it gets right and two it gets wrong. Part of a worker's job."""
     from visual_attention import pictures
-    from visual_attention.model import model_for
+    from visual_attention.model import trained_model
 
     run = folder / name / "seed0"
-    model = model_for(run_folder.load_options(run), test.table.dtype)
-    run_folder.load_params(model, run / "model.npz")
+    model = trained_model(run, test.table.dtype)
     sheet = pictures.sheet(model, test, run_folder.load_predictions(run), f"{TITLES[name]}: where it looked")
     sheet.save(folder / f"{name}.png")
 

@@ -1,9 +1,10 @@
 """Trains one model on the data set in a folder and tests it. Started again, it continues, or tells the result.
 
-python scripts/train.py --data data/embedded --run runs/mine --model attention_mlp_lambda0 --seed 3
+python scripts/train.py --data data/embedded --run runs/mine --data-set embedded --seed 3
 """
 
 import dataclasses
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,7 @@ from typing import Literal
 import tyro
 
 from visual_attention import command_line
-from visual_attention.options import MODELS, Options
+from visual_attention.options import MODELS, PAPER, Options, paper
 from visual_attention.training import data_options, load_part, run_cell
 
 
@@ -21,6 +22,8 @@ class Arguments:
     """folder of the data set: frame tables and lists of the parts train, valid and test"""
     run: Path
     """folder of the run"""
+    data_set: Literal[tuple(PAPER)] = "ucf11"
+    """whose hyper-parameters are the defaults"""
     model: Literal[tuple(MODELS)] = "attention_lambda0"
     """which row of Table 1; sets pooling, attention and alpha_c"""
     options: tyro.conf.OmitArgPrefixes[Options] = Options()
@@ -29,8 +32,8 @@ class Arguments:
 
 def main():
     arguments = tyro.cli(Arguments, description=__doc__)
-    known = MODELS[arguments.model] | data_options(arguments.data)
-    default = dataclasses.replace(arguments, options=Options(**known))
+    said = data_options(arguments.data, arguments.options.ctx_dim if "--ctx-dim" in " ".join(sys.argv) else None)
+    default = dataclasses.replace(arguments, options=paper(arguments.data_set, arguments.model, **said))
     options = tyro.cli(Arguments, description=__doc__, default=default).options
     data = {part: load_part(arguments.data, part, options) for part in ("train", "valid", "test")}
     result = run_cell(options, arguments.run, data)

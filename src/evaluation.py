@@ -2,6 +2,7 @@
 
 import csv
 import io
+from itertools import zip_longest
 
 import numpy as np
 
@@ -80,11 +81,13 @@ def watch(model, data, k):
     Probabilities are of all windows; glimpses of windows one after another, as many as it takes to see every frame.
     """
     own = np.flatnonzero(data.video == k)
-    chosen, seen = [], -1
-    for w in own:
-        if data.index[0, w] > seen or w == own[-1]:
+    own = own[np.argsort(data.index[0, own])]
+    # windows in step with the first, each the latest that leaves no frame out
+    in_step = [w for w in own if (data.index[0, w] - data.index[0, own[0]]) % data.skip == 0]
+    chosen = [in_step[0]]
+    for w, after in zip_longest(in_step[1:], in_step[2:]):
+        if after is None or data.index[0, after] > data.index[-1, chosen[-1]] + data.skip:
             chosen.append(w)
-            seen = data.index[-1, w]
     total, glimpse = np.zeros(model.options.n_actions), {}
     for windows, probs, alpha in predictions(model, data, own):
         total += probs.mean(axis=0).sum(axis=0)

@@ -2,6 +2,7 @@
 
 import functools
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytensor
@@ -10,6 +11,7 @@ from visual_attention import actrec, actrec_mAP, backend
 from visual_attention.layers import gradients
 from visual_attention.optimizers import OPTIMIZERS
 from visual_attention.options import graph_options
+from visual_attention.run_folder import load_options, load_params
 from visual_attention.util.workers import release_memory
 
 
@@ -63,8 +65,9 @@ class Model:
             raise ValueError("these options have another graph: make a new Model")
         for name, value in actrec.init_params(options).items():
             self.tparams[name].set_value(value)
-        for variable in self.optimizer_state.values():
-            variable.set_value(np.zeros_like(variable.get_value()))
+        if "_updates" in self.__dict__:  # not if it has only predicted so far
+            for variable in self.optimizer_state.values():
+                variable.set_value(np.zeros_like(variable.get_value()))
         for variable in (self.graph.alpha_c, self.graph.decay_c, self.lrate):
             variable.set_value(np.asarray(getattr(options, variable.name), options.floatX))
         self.options = options
@@ -108,4 +111,11 @@ def model_for(options, frames_dtype):
     """The fresh model of `options`; the last one compiled is used again where only numbers differ."""
     model = _model(graph_options(options), str(frames_dtype))
     model.start(options)
+    return model
+
+
+def trained_model(run, frames_dtype):
+    """The model of a run's folder with its best parameters; as `model_for`, compiled anew only if it must be."""
+    model = model_for(load_options(run)[0], frames_dtype)
+    load_params(model, Path(run, "model.npz"))
     return model

@@ -3,10 +3,12 @@
 import contextlib
 import csv
 import dataclasses
+import fcntl
 import importlib.metadata
 import json
 import os
 import platform
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +64,7 @@ def provenance():
     return {"python": platform.python_version(), **versions, "machine": platform.machine(), "cores": os.cpu_count()}
 
 
-def open_run(folder, options, digest):
+def open_run(folder, options, digest, data_folder):
     """Makes a run's folder, or checks that what it holds is a run of the same options and data."""
     path = Path(folder, "options.json")
     ours = {"options": dataclasses.asdict(options), "data": digest}
@@ -72,40 +74,61 @@ def open_run(folder, options, digest):
             theirs = {"options": theirs["options"], "data": theirs["data"]}
         except (ValueError, KeyError) as error:
             raise ValueError(f"{path}: not a run's options ({error!r}); delete the folder or choose another") from error
+        # options younger than the run had their defaults; some of them change no result
+        there = dataclasses.asdict(Options()) | theirs["options"]
         changed = [
-            f"{name} {theirs['options'].get(name)} there, {value} now"
+            f"{name} {there[name]} there, {value} now"
             for name, value in ours["options"].items()
-            if theirs["options"].get(name) != value
+            if there[name] != value and name not in ("memory_gb", "checkpoint_seconds")
         ]
         changed += ["other data"] if theirs["data"] != digest else []
         if changed:
             raise ValueError(f"{folder}: holds a run of {'; '.join(changed)}. Delete it or choose another folder")
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, ours | {"versions": provenance()})
+    write_json(path, ours | {"data_folder": str(Path(data_folder).resolve()), "versions": provenance()})
 
 
 def load_options(folder):
-    """Options of a run's folder."""
+    """Options of a run's folder, and the folder of its data."""
     path = Path(folder, "options.json")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; {folder} is not a run's folder")
-    return Options(**json.loads(path.read_text())["options"])
+    try:
+        found = json.loads(path.read_text())
+        return Options(**found["options"]), Path(found["data_folder"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not a run's options ({error!r})") from error
 
 
 def load_params(model, path):
     """Sets the model's parameters from an .npz of theirs."""
-    with np.load(path, allow_pickle=False) as saved:
-        for name, variable in model.tparams.items():
-            shape = variable.get_value(borrow=True).shape
-            if name not in saved or saved[name].shape != shape:
-                found = saved[name].shape if name in saved else "none"
-                raise ValueError(f"{path}: parameter {name} is {found}; expected {shape}")
-            variable.set_value(saved[name].astype(model.options.floatX))
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            arrays = {name: saved[name] for name in saved}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: not an .npz of parameters ({error!r}); train again") from error
+    for name, variable in model.tparams.items():
+        shape = variable.get_value(borrow=True).shape
+        if name not in arrays or arrays[name].shape != shape:
+            found = arrays[name].shape if name in arrays else "none"
+            raise ValueError(f"{path}: parameter {name} is {found}; expected {shape}")
+        variable.set_value(arrays[name].astype(model.options.floatX))
 
 
 def params_of(model):
     return {name: np.asarray(variable.get_value()) for name, variable in model.tparams.items()}
+
+
+@contextlib.contextmanager
+def only_process(folder):
+    """Holds the folder's lock; ValueError if another process does. The system frees it however a process ends."""
+    with open(Path(folder, ".lock"), "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ValueError(f"{folder}: another process is training this run; wait for it or stop it") from error
+        yield
 
 
 def load_predictions(folder):

@@ -24,6 +24,7 @@ from visual_attention.run_folder import (
     Interrupted,
     WriteError,
     load_params,
+    only_process,
     open_run,
     params_of,
     write_file,
@@ -51,9 +52,12 @@ def load_part(folder, part, options):
     )
 
 
-def data_options(folder):
-    """Options that a data set's folder answers: n_actions, multilabel, ctx_dim, n_locations."""
-    lists, table = read_lists(folder, "train"), FrameTable(Path(folder, "train_features.h5"))
+def data_options(folder, ctx_dim=None):
+    """Options that a data set's folder answers: n_actions, multilabel, ctx_dim, n_locations, fps.
+
+    ctx_dim: the feature depth, for files of the released program, which do not say it.
+    """
+    lists, table = read_lists(folder, "train"), FrameTable(Path(folder, "train_features.h5"), ctx_dim)
     table.close()
     n_actions = lists.labels.shape[1] if lists.multilabel else int(lists.labels.max()) + 1
     named = Path(folder, "class_names.txt")
@@ -64,6 +68,7 @@ def data_options(folder):
         "multilabel": lists.multilabel,
         "ctx_dim": table.depth,
         "n_locations": table.n_locations,
+        "fps": table.fps,
     }
 
 
@@ -81,6 +86,8 @@ def check_data(options, data):
             raise ValueError(
                 f"{data.folder}: option {name} is {getattr(options, name)}; expected {value} for these data"
             )
+    if options.multilabel and not data.labels.any():
+        raise ValueError(f"{data.folder}/{data.part}_labels.txt: no video has a label; expected a 1 somewhere")
 
 
 # ---------------------------------------------------------------- training
@@ -97,7 +104,8 @@ def deferred_signals():
         received.append(number)
 
     try:
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
+        before = {number: signal.signal(number, note) for number in numbers}
     except ValueError:  # not the main thread, which has the signals
         before = {}
     try:
@@ -138,15 +146,12 @@ def load_checkpoint(path, model):
 
 
 def train(options, folder, train_data, valid_data):
-    """Trains a run to its end, from wherever its folder stands; returns the model with the best parameters.
+    """Trains a run to its end, from wherever its folder stands; returns the best model and the Position.
 
     Writes log.jsonl, checkpoint.npz and model.npz. Raises Interrupted after Ctrl-C or SIGTERM, CostError if the cost is
     not finite, WriteError if a file cannot be written; the same call then goes on from the checkpoint.
     """
     folder = Path(folder)
-    for data in (train_data, valid_data):
-        check_data(options, data)
-    open_run(folder, options, train_data.digest() + valid_data.digest())
     model, checkpoint, log = model_for(options, train_data.table.dtype), folder / "checkpoint.npz", folder / "log.jsonl"
     position = load_checkpoint(checkpoint, model) if checkpoint.is_file() else Position()
     with contextlib.suppress(FileNotFoundError):
@@ -159,6 +164,9 @@ def train(options, folder, train_data, valid_data):
 
     def save():
         position.seconds = before + time.monotonic() - began
+        if log.is_file():  # the checkpoint says how long it is, so it must be on the disk first
+            with open(log, "a") as file:
+                os.fsync(file.fileno())
         save_checkpoint(checkpoint, model, position)
 
     def write_log(line):
@@ -234,17 +242,17 @@ def run_cell(options, folder, data):
 
     data: {"train": DataHandler, "valid": ..., "test": ...}.
     """
-    path = Path(folder, "result.json")
+    path, test = Path(folder, "result.json"), data["test"]
+    for part in data.values():
+        check_data(options, part)
+    names, coverage = read_class_names(test.folder, options.n_actions), load_coverage(test)
+    open_run(folder, options, "-".join(part.digest() for part in data.values()), test.folder)
     if path.is_file():
-        open_run(folder, options, data["train"].digest() + data["valid"].digest())
         return json.loads(path.read_text())
-    model, position = train(options, folder, data["train"], data["valid"])
+    with only_process(folder):
+        model, position = train(options, folder, data["train"], data["valid"])
     began = time.monotonic()
-    test = data["test"]
-    check_data(options, test)
-    coverage = load_coverage(test)
     video_probs, test_score, share = evaluate(model, test, coverage)
-    names = read_class_names(test.folder, options.n_actions)
     write_predictions(Path(folder, "predictions.csv"), test, video_probs, names)
     result = {
         "metric": "mAP" if options.multilabel else "accuracy",

@@ -33,7 +33,7 @@ def make_part(folder, part="train", frame_numbers=(7, 3, 5), labels=(0, 1, 2), l
 @pytest.mark.parametrize("case", CASES)
 def test_windows_equal_the_released_codes(case):
     maxlen, fps, stride = (int(word.lstrip("Tfpstride")) for word in case.split("_"))
-    index, video = windows(GOLDEN["video_frames"], maxlen, fps, stride)
+    index, video = windows(GOLDEN["video_frames"], maxlen, 30 // fps, stride)
     np.testing.assert_array_equal(index, GOLDEN[f"{case}/frames"])
     np.testing.assert_array_equal(index[0], GOLDEN[f"{case}/starts"])
     np.testing.assert_array_equal(GOLDEN["video_labels"][video], GOLDEN[f"{case}/labels"])
@@ -48,7 +48,7 @@ def test_windows_equal_the_released_codes(case):
 )
 def test_windows_never_leave_their_video(frame_numbers, maxlen, fps, stride):
     """The released code's worst defect: after a shuffle, short videos read on into the next one."""
-    index, video = windows(frame_numbers, maxlen, fps, stride)
+    index, video = windows(frame_numbers, maxlen, 30 // fps, stride)
     ends = np.cumsum(frame_numbers)
     first = (ends - frame_numbers)[video]
     assert (index >= first).all() and (index < ends[video]).all()
@@ -67,7 +67,7 @@ def test_frame_table_round_trip(tmp_path, layout, dtype):
     table = FrameTable(tmp_path / "train_features.h5")
     assert (table.n_frames, table.n_locations, table.depth, table.dtype) == (15, 9, 4, dtype)
     np.testing.assert_array_equal(table.load(), cubes)
-    np.testing.assert_array_equal(table.read(2, 9, 3), cubes[2:9:3])
+    np.testing.assert_array_equal(table.read(2, 9), cubes[2:9])
     assert table.load().flags.c_contiguous
 
 
@@ -260,6 +260,33 @@ def test_digest_tells_data_apart(tmp_path):
     with h5py.File(tmp_path / "train_features.h5", "r+") as file:
         file["features"][0, 0] += 1
     assert DataHandler(tmp_path, "train").digest() != digest
+
+
+def test_digest_sees_every_label(tmp_path):
+    """In a list of thousands, too."""
+    n = 3000
+    digests = set()
+    for changed in (0, 1):
+        labels = np.zeros(n, int)
+        labels[n // 2] = changed
+        make_part(tmp_path, frame_numbers=[1] * n, labels=labels)
+        digests.add(DataHandler(tmp_path, "train").digest())
+    assert len(digests) == 2
+
+
+def test_rate_of_the_frame_table(tmp_path):
+    """Features of 15 frames a second: windows of 15 take each, of 5 every third; of 30 or 10 there are none."""
+    make_part(tmp_path)
+    with h5py.File(tmp_path / "train_features.h5", "r+") as file:
+        file["features"].attrs["fps"] = 15
+    for fps, expected in ((15, [0, 1]), (5, [0, 3])):
+        assert DataHandler(tmp_path, "train", maxlen=2, fps=fps).index[:, 0].tolist() == expected
+    for fps in (30, 10):
+        with pytest.raises(ValueError) as error:
+            DataHandler(tmp_path, "train", fps=fps)
+        assert str(error.value) == (
+            f"{tmp_path}/train_features.h5: has 15 frames a second; expected a multiple of fps {fps}"
+        )
 
 
 def test_read_ahead_keeps_order_and_passes_errors_on():

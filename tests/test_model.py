@@ -229,7 +229,6 @@ def test_lambda_is_a_number_in_one_graph():
     "change, message",
     [
         ({"n_layers_lstm": 6}, "option n_layers_lstm is 6; expected 1 to 5"),
-        ({"fps": 12}, "option fps is 12; expected a divisor of 30: 1, 2, 3, 5, 6, 10, 15 or 30"),
         ({"pooling": "sum"}, "option pooling is 'sum'; expected one of attention, mean, max, cube"),
         ({"lrate": float("nan")}, "option lrate is nan; expected at least 0"),
         ({"dim": 0}, "option dim is 0; expected at least 1"),

@@ -9,15 +9,16 @@ import sys
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 from visual_attention.evaluation import evaluate, watch
-from visual_attention.model import Model
-from visual_attention.run_folder import WriteError, load_options, load_params, write_file
+from visual_attention.model import trained_model
+from visual_attention.run_folder import WriteError, load_options, only_process, write_file
 from visual_attention.training import load_part
 from visual_attention.util.data_lists import write_class_names, write_lists
-from visual_attention.util.frame_table import FrameTableWriter
+from visual_attention.util.frame_table import FrameTable, FrameTableWriter
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "train.py"
 TINY = "--maxlen 4 --dim 6 --dim-out 5 --n-layers-lstm 1 --batch-size 4 --max-epochs 3 --lrate 0.01".split()
@@ -78,11 +79,11 @@ def assert_same_run(run, other):
 
 def test_what_a_run_leaves(undisturbed, data_folder):
     assert {path.name for path in undisturbed.iterdir()} == {
-        "options.json", "log.jsonl", "checkpoint.npz", "model.npz", "predictions.csv", "result.json",
+        ".lock", "options.json", "log.jsonl", "checkpoint.npz", "model.npz", "predictions.csv", "result.json",
     }  # fmt: skip
     options = json.loads((undisturbed / "options.json").read_text())
     assert options["options"]["dim"] == 6 and options["options"]["ctx_dim"] == 5 and options["options"]["seed"] == 0
-    assert {"pytensor", "jax", "numpy", "python"} <= options["versions"].keys() and len(options["data"]) == 32
+    assert {"pytensor", "jax", "numpy", "python"} <= options["versions"].keys() and options["data"].count("-") == 2
     epochs = [line for line in log(undisturbed) if "valid_score" in line]
     assert [line["epoch"] for line in epochs] == [1, 2, 3]
     saved = arrays(undisturbed / "model.npz")
@@ -99,9 +100,9 @@ def test_what_a_run_leaves(undisturbed, data_folder):
 
 
 def test_loaded_again_it_predicts_the_same(undisturbed, data_folder):
-    options = load_options(undisturbed)
-    model, data = Model(options), load_part(data_folder, "test", options)
-    load_params(model, undisturbed / "model.npz")
+    options, folder = load_options(undisturbed)
+    assert folder == data_folder
+    model, data = trained_model(undisturbed, "float32"), load_part(data_folder, "test", options)
     probs, score, share = evaluate(model, data)
     rows = list(csv.DictReader((undisturbed / "predictions.csv").open()))
     np.testing.assert_allclose(probs[:, 1], [float(row["back"]) for row in rows], atol=1e-6)
@@ -187,6 +188,40 @@ def test_finished_run_is_not_done_again(undisturbed, data_folder):
     assert (undisturbed / "result.json").stat().st_mtime_ns == before
 
 
+def test_two_processes_do_not_train_one_run(data_folder, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    with only_process(run):
+        found = error_of(train(data_folder, run))
+    assert found == f"error: {run}: another process is training this run; wait for it or stop it"
+
+
+@pytest.mark.parametrize("fps, stride", [(30, 1), (30, 3), (15, 1), (10, 2)])
+def test_watch_sees_frames_once_and_in_step(data_folder, undisturbed, fps, stride):
+    """Also where windows overlap or come in several phases: every frame of the first phase, none left out."""
+    options = load_options(undisturbed)[0].replace(fps=fps, testing_stride=stride)
+    data, model = load_part(data_folder, "test", options), trained_model(undisturbed, "float32")
+    k = int(np.argmax(data.lists.frame_numbers))
+    _, frames, alpha = watch(model, data, k)
+    assert set(np.diff(frames)) == {30 // fps} and frames[0] == 0 and len(alpha) == len(frames)
+
+
+def test_features_of_the_released_program(data_folder, tmp_path):
+    """Channels-first rows without attributes: the depth is given, and the run is the same as with ours."""
+    other = tmp_path / "data"
+    shutil.copytree(data_folder, other)
+    for part in ("train", "valid", "test"):
+        table = FrameTable(data_folder / f"{part}_features.h5").load()
+        with h5py.File(other / f"{part}_features.h5", "w") as file:
+            file["features"] = table.transpose(0, 2, 1).reshape(len(table), -1)
+    missing = error_of(train(other, tmp_path / "run"))
+    assert missing == (
+        f"error: {other}/train_features.h5: does not say its feature depth; give it with --ctx-dim (GoogLeNet: 1024)"
+    )
+    done = train(other, tmp_path / "run", "--ctx-dim", "5", "--max-epochs", "1")
+    assert done.returncode == 0, done.stderr
+
+
 def error_of(done):
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     return [line for line in done.stderr.splitlines() if line.startswith("error: ")][0]
@@ -219,6 +254,7 @@ def test_cost_that_is_not_finite_stops(data_folder, tmp_path):
 @pytest.mark.parametrize(
     "options, message",
     [
+        (["--fps", "12"], "{data}/train_features.h5: has 30 frames a second; expected a multiple of fps 12"),
         (["--ctx-dim", "7"], "{data}/train_features.h5: feature depth is 5, but ctx_dim is 7; set --ctx-dim 5"),
         (["--n-locations", "49"], "{data}: option n_locations is 49; expected 9 for these data"),
         (["--n-actions", "1"], "{data}/train_labels.txt, line 2: label 1 is out of range; expected 0 to 0"),
@@ -233,7 +269,7 @@ def test_wrong_options(data_folder, tmp_path, options, message):
     "options, message",
     [
         (["--learning-rate", "1"], "Unrecognized options: --learning-rate"),
-        (["--fps", "12"], "option fps is 12; expected"),
+        (["--dim", "0"], "option dim is 0; expected"),
     ],
 )
 def test_options_that_cannot_be(data_folder, tmp_path, options, message):

@@ -15,13 +15,12 @@ from visual_attention.util.data_lists import read_lists
 from visual_attention.util.frame_table import FrameTable
 
 
-def windows(frame_numbers, maxlen, fps=30, stride=1):
+def windows(frame_numbers, maxlen, skip=1, stride=1):
     """All windows of all videos: rows of the frame table (T, n) int32, and the video of each window (n,) int32.
 
-    frame_numbers: frames of each video. A window takes every (30/fps)-th frame; windows start at the first frame, every
+    frame_numbers: frames of each video. A window takes every `skip`-th frame; windows start at the first frame, every
     `stride` frames, while they fit. A video too short for one gives one, continued by repeating its last frame taken.
     """
-    skip = 30 // fps
     steps, index, video = skip * np.arange(maxlen), [], []
     first = 0
     for k, n_frames in enumerate(frame_numbers):
@@ -64,7 +63,12 @@ class DataHandler:
                 f"{self.table.path}: holds {self.table.n_frames} frames, but {self.folder / part}_framenum.txt adds "
                 f"up to {listed}; features and lists are not of the same videos: make both again"
             )
-        self.index, self.video = windows(self.lists.frame_numbers, maxlen, fps, stride)
+        if self.table.fps % fps:
+            raise ValueError(
+                f"{self.table.path}: has {self.table.fps} frames a second; expected a multiple of fps {fps}"
+            )
+        self.skip = self.table.fps // fps
+        self.index, self.video = windows(self.lists.frame_numbers, maxlen, self.skip, stride)
         size = self.table.n_frames * self.table.n_locations * self.table.depth * self.table.dtype.itemsize
         self.memory = self.table.load() if size <= memory_gb * 1e9 else None
         self.placed = None
@@ -79,14 +83,15 @@ class DataHandler:
         return self.lists.labels
 
     def place(self, put):
-        """Moves the table in memory to where the backend computes, by `put`; the host then only has a view of it."""
-        if self.memory is not None and self.placed is None:
-            self.placed = put(self.memory)
-            self.memory = np.asarray(self.placed)
+        """Moves the table in memory to where the backend computes, by `put`."""
+        if self.memory is not None:
+            self.placed, self.memory = put(self.memory), None
 
     def digest(self):
         """Tells data apart: a hash of lists and shape, and of some frames, since hashing 30 GB takes minutes."""
-        sha = hashlib.sha256(repr((self.lists, self.table.features.shape, str(self.table.dtype))).encode())
+        shape = (self.table.features.shape, str(self.table.dtype), self.table.layout, self.lists.filenames)
+        sha = hashlib.sha256(repr(shape).encode())
+        sha.update(self.lists.frame_numbers.tobytes() + self.lists.labels.tobytes())
         for row in np.linspace(0, self.table.n_frames - 1, 16).astype(int):
             sha.update(np.ascontiguousarray(self.table.read(row, row + 1)).tobytes())
         return sha.hexdigest()[:16]
@@ -116,7 +121,7 @@ class DataHandler:
     def _gather(self, rows, out):
         """Copies frames `rows`, in ascending order, to the first places of `out`."""
         if self.memory is not None:
-            np.take(self.memory, rows, axis=0, out=out[: len(rows)])
+            np.take(self.memory, rows, axis=0, out=out[: len(rows)], mode="clip")  # the default mode copies twice
             return
         runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)  # neighbours are read at once
         done = 0

@@ -1,4 +1,4 @@
-"""Pictures: glimpses laid over frames, learning curves, confusion matrices."""
+"""Pictures: glimpses laid over frames, learning curves."""
 
 import json
 from pathlib import Path

@@ -50,7 +50,7 @@ class FrameTable:
         self.layout = self.features.attrs.get("layout", "released")
         if self.layout not in LAYOUTS:
             raise ValueError(f"{path}: unknown layout {self.layout!r}; expected one of {', '.join(LAYOUTS)}")
-        depth = int(self.features.attrs.get("ctx_dim", ctx_dim or 0))
+        depth = int(self.features.attrs.get("ctx_dim", ctx_dim or 0))  # the released program's files do not say
         if not depth:
             raise ValueError(f"{path}: does not say its feature depth; give it with --ctx-dim (GoogLeNet: 1024)")
         if ctx_dim and depth != ctx_dim:
@@ -60,16 +60,17 @@ class FrameTable:
             raise ValueError(f"{path}: {width} numbers a frame are no multiple of the feature depth {depth}")
         self.n_locations, self.depth = width // depth, depth
         self.dtype = self.features.dtype
+        self.fps = int(self.features.attrs.get("fps", 30))
 
-    def read(self, start, stop, step=1):
-        """Frames start:stop:step as (m, L, D), in the file's precision. ValueError on NaN, Inf or unreadable bytes."""
+    def read(self, start, stop):
+        """Frames start:stop as (m, L, D), in the file's precision. ValueError on NaN, Inf or unreadable bytes."""
         try:
-            flat = self.features[start:stop:step]
+            flat = self.features[start:stop]
         except OSError as error:
             raise ValueError(f"{self.path}: cannot read frames {start} to {stop} ({error}); make it again") from error
         finite = np.isfinite(flat).all(axis=1)
         if not finite.all():
-            bad = start + step * int(np.argmin(finite))
+            bad = start + int(np.argmin(finite))
             raise ValueError(f"{self.path}: frame {bad} has NaN or infinite features; extract its video again")
         if self.layout == "location":
             return flat.reshape(len(flat), self.n_locations, self.depth)
@@ -121,8 +122,13 @@ class FrameTableWriter:
         return self
 
     def __exit__(self, kind, error, trace):
-        self.file.close()
-        if kind is None:
-            os.replace(self.part_path, self.path)
-        else:
+        try:
+            self.file.close()  # writes what is still in memory
+            if kind is None:
+                os.replace(self.part_path, self.path)
+        except RuntimeError as failed:
+            raise OSError(f"{self.path}: could not be written ({failed}); free space and try again") from (
+                error or failed
+            )
+        finally:
             self.part_path.unlink(missing_ok=True)
