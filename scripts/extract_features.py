@@ -26,7 +26,7 @@ class Options:
     """folder to write; must not be there yet"""
     extractor: Literal["googlenet", "efficientnet-lite0"]
     """network: 7 x 7 x 1024 or 7 x 7 x 1280"""
-    fps: float = 30
+    fps: int = 30
     """frames a second to take"""
     split: Literal["auto", "time", "video"] = "auto"
     """time: every video cut in three; video: whole videos, in sorted order; auto: video where all classes have 3"""
