@@ -188,6 +188,23 @@ def test_finished_run_is_not_done_again(undisturbed, data_folder):
     assert (undisturbed / "result.json").stat().st_mtime_ns == before
 
 
+def test_several_labels_a_video(data_folder, tmp_path):
+    other, run = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(data_folder, other)
+    for part in ("train", "valid", "test"):
+        labels = (other / f"{part}_labels.txt").read_text().split()
+        rows = ["1,0" if label == "0" else "0,1" for label in labels]
+        rows[0] = "1,1"
+        (other / f"{part}_labels.txt").write_text("\n".join(rows))
+    done = train(other, run)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((run / "result.json").read_text())
+    assert result["metric"] == "mAP" and 0 < result["test"] <= 100
+    np.testing.assert_allclose(result["test"], np.mean([row["percent"] for row in result["classes"]]))
+    assert [row["videos"] for row in result["classes"]] == [4, 5] and "confusion_matrix" not in result
+    assert next(csv.DictReader((run / "predictions.csv").open()))["true"] == "forth+back"
+
+
 def test_two_processes_do_not_train_one_run(data_folder, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
