@@ -1,0 +1,1 @@
+"""Action recognition using visual attention: the symbolic graph and its training."""
