@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from concurrent.futures import ProcessPoolExecutor
 
 from tqdm import tqdm
@@ -61,8 +62,11 @@ def worker_pool(n=None):
     try:
         yield pool
     except BaseException:
-        for worker in multiprocessing.active_children():
-            worker.terminate()
+        pool.shutdown(wait=False, cancel_futures=True)
+        while workers := multiprocessing.active_children():
+            for worker in workers:  # again and again: one that has saved its job may have taken up the next
+                worker.terminate()
+            time.sleep(0.2)
         raise
     finally:
         pool.shutdown(cancel_futures=True)
