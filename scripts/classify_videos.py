@@ -19,7 +19,6 @@ from visual_attention import command_line, pictures, run_folder
 from visual_attention.model import trained_model
 from visual_attention.options import MODELS, Options
 from visual_attention.training import data_options, load_part, run_cell
-from visual_attention.util import drawing
 
 OPTIONS_OF_MODEL_OR_DATA = (
     "pooling", "attention", "alpha_c", "n_actions", "multilabel", "ctx_dim", "n_locations", "fps",
@@ -67,10 +66,7 @@ def main():
         result = run_cell(options, run, data)
         print(f"{name}: {result['metric']} {result['test']:.1f} % of {len(data['test'].labels)} test videos")
         model, test = trained_model(run, data["test"].table.dtype), data["test"]
-        seen = [
-            pictures.see(model, test, k) for k in pictures.right_and_wrong(run_folder.load_predictions(run), test, 4)
-        ]
-        drawing.stack([video.strip() for video in seen], name).save(run / "videos.png")
+        pictures.sheet(model, test, run_folder.load_predictions(run), name, n=4).save(run / "videos.png")
         print(f"{run}/predictions.csv, {run}/videos.png")
 
 

@@ -51,8 +51,8 @@ _BITS = np.array([1, 2, 4, 8, 16, 32, 64, 128], "uint8")
 class Dropout:
     """Dropout 0.5 with masks that come into the graph as bits, drawn by NumPy: `drop(x, (T, B, 512))`, x of that shape.
 
-    Eight masks fit a byte, so drawing and moving them costs next to nothing, every backend drops the same units, and
-    a resumed run needs no generator's state: the bits of an update are a function of seed and update number.
+    Eight masks fit a byte, so little has to be drawn and moved, every backend drops the same units, and a resumed run
+    needs no generator's state: the bits of an update are a function of seed and update number.
     `bits` is the graph's input, a uint8 vector; `size` its length once the graph is built.
     """
 

@@ -33,11 +33,9 @@ def see(model, data, k):
     """Video k of a part, with its frames drawn or read again; see `drawing.video_frames` for errors."""
     probs, rows, alpha = watch(model, data, k)
     names, video = read_class_names(data.folder, model.options.n_actions), data.lists.filenames[k]
-    if data.lists.multilabel:
-        # several labels hold or none: the likeliest is told, and it is right if it is one of them
-        predicted, true = int(probs.argmax()), [names[c] for c in np.flatnonzero(data.labels[k])]
-    else:
-        predicted, true = int(probs.argmax()), [names[data.labels[k]]]
+    # where several labels hold, or none, the likeliest is told, and it is right if it is one of them
+    predicted = int(probs.argmax())
+    true = [names[c] for c in (np.flatnonzero(data.labels[k]) if data.lists.multilabel else [data.labels[k]])]
     caption = (
         f"{video}:  predicted {names[predicted]} ({100 * probs[predicted]:.0f} %), true {' + '.join(true) or 'none'}"
     )
