@@ -4,23 +4,19 @@ python scripts/table1.py embedded [--quick]
 """
 
 import json
-import sys
 import time
-from collections import defaultdict
-from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import tyro
-from tqdm import tqdm
 
 from visual_attention import command_line, run_folder
-from visual_attention.options import MODELS, graph_options, paper
+from visual_attention.cells import run_cells
+from visual_attention.options import MODELS, recipe
 from visual_attention.util import drawing
 from visual_attention.util.embedded import make_embedded
-from visual_attention.util.workers import n_cores, worker_pool
 
 TITLES = {
     "softmax_regression": "Softmax regression (full cube)",
@@ -70,38 +66,19 @@ def main():
             raise ValueError(f"option --{option} is {value}; expected at least 1")
     began = time.monotonic()
     data_folder = make_embedded(arguments.data / name, workers=arguments.workers)
-    # Cells of one graph go to one worker, which compiles it once. In reverse the longest comes first.
-    groups = defaultdict(list)
-    for model in reversed(MODELS):
-        groups[graph_options(paper(name, model))].append(model)
-    jobs = [[(model, seed) for model in models for seed in seeds] for models in groups.values()]
-    results = {}
-    with worker_pool(min(arguments.workers or n_cores(), len(jobs))) as pool:
-        runs = (pool.submit(run_cells, name, job, folder, data_folder, changes) for job in jobs)
-        for done in as_completed(list(runs)):
-            results |= done.result()
+    # in reverse the one that takes longest comes first
+    cells = {
+        (model, seed): (recipe("paper", name, model, seed=seed, **changes), folder / model / f"seed{seed}")
+        for model in reversed(MODELS)
+        for seed in seeds
+    }
+    results = run_cells(cells, data_folder, arguments.workers, draw_sheet)
     by_model = {model: [results[model, seed] for seed in seeds] for model in MODELS}
     write_table(folder, name, by_model)
     draw_curves(folder, by_model, seeds)
     print((folder / "table1.md").read_text())
     print(f"{folder}/table1.md, learning_curves.png and {', '.join(f'{model}.png' for model in DRAWN)}: ", end="")
     print(f"{time.monotonic() - began:.0f} s")
-
-
-def run_cells(data_set, cells, folder, data_folder, changes):
-    """Runs cells one after another: {(model, seed): what result.json holds}. A worker's job, like its imports."""
-    from visual_attention.training import load_part, run_cell
-
-    data = {part: load_part(data_folder, part, paper(data_set)) for part in ("train", "valid", "test")}
-    results = {}
-    for model, seed in cells:
-        options = paper(data_set, model, seed=seed, **changes)
-        result = results[model, seed] = run_cell(options, folder / model / f"seed{seed}", data)
-        tqdm.write(f"{model}, seed {seed}: {result['metric']} {result['test']:.1f} %")
-        sys.stdout.flush()
-        if model in DRAWN and seed == 0:  # now, while the model is compiled
-            draw_sheet(model, folder, data["test"])
-    return results
 
 
 def write_table(folder, data_set, results):
@@ -176,15 +153,16 @@ def draw_curves(folder, results, seeds):
     drawing.learning_curves(folder / "learning_curves.png", logs, results["attention_lambda0"][0]["metric"])
 
 
-def draw_sheet(name, folder, test):
+def draw_sheet(name, seed, run, test):
     """Where a model looked: two test videos it gets right and two it gets wrong. Part of a worker's job."""
+    if name not in DRAWN or seed != 0:
+        return
     from visual_attention import pictures
     from visual_attention.model import trained_model
 
-    run = folder / name / "seed0"
     model = trained_model(run, test.table.dtype)
     sheet = pictures.sheet(model, test, run_folder.load_predictions(run), f"{TITLES[name]}: where it looked")
-    sheet.save(folder / f"{name}.png")
+    sheet.save(run.parents[1] / f"{name}.png")
 
 
 if __name__ == "__main__":

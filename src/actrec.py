@@ -13,10 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
+from pytensor.gradient import disconnected_grad
 
 from visual_attention.layers import (
     Dropout,
     Tap,
+    dropout_of,
     fflayer,
     layer_name,
     lstm_cond_layer,
@@ -26,9 +28,12 @@ from visual_attention.layers import (
 )
 
 
-def init_params(options):
-    """Initial parameters, name -> array, in the released program's order of names and of random draws."""
-    rng, params = np.random.RandomState(options.seed), OrderedDict()
+def init_params(options, rng=None):
+    """Initial parameters, name -> array, in the released program's order of names and of random draws.
+
+    Its numbers after numpy.random.seed(s) are those of seed s and init `released` (rng: to draw on from another state).
+    """
+    rng, params = rng or np.random.RandomState(options.seed), OrderedDict()
     D, d, d_out, C, init = options.ctx_dim, options.dim, options.dim_out, options.n_actions, options.init
     if options.pooling == "cube":
         params["ff_logit_W"] = norm_weight(rng, options.n_locations * D, C, init=init)
@@ -41,6 +46,10 @@ def init_params(options):
             param_init_fflayer(params, layer_name("ff_memory", k), rng, D, d, init)
         param_init_lstm_cond(params, "decoder", rng, options)
         param_init_fflayer(params, "ff_logit_lstm", rng, d, d_out, init)
+        if options.ctx2out:
+            param_init_fflayer(params, "ff_logit_ctx", rng, D, d_out, init)
+        for k in range(1, options.n_layers_out):
+            param_init_fflayer(params, f"ff_logit_h{k}", rng, d_out, d_out, init)
         param_init_fflayer(params, "ff_logit", rng, d_out, C, init)
     return OrderedDict((name, value.astype(options.floatX)) for name, value in params.items())
 
@@ -69,6 +78,7 @@ class Graph:
     alpha_c: pytensor.compile.SharedVariable
     decay_c: pytensor.compile.SharedVariable
     taps: list[Tap]  # for layers.gradients
+    outputs: dict  # everything computed on the way, by the released program's names
 
 
 def initial_state(tparams, options, frames, index, dropout=None):
@@ -82,12 +92,20 @@ def initial_state(tparams, options, frames, index, dropout=None):
     return [[fflayer(tparams, hidden, name, pt.tanh) for name in layer] for layer in names]
 
 
-def class_logits(tparams, options, h, dropout=None):
-    """One tanh layer, then one number a class: h (T, B, d) -> (T, B, C)."""
+def class_logits(tparams, options, h, ctx, dropout=None):
+    """A tanh layer, rectifier layers, one number a class: h (T, B, d), ctx (T, B, D) with ctx2out -> (T, B, C)."""
     T, B = options.maxlen, options.batch_size
     h = dropout(h, (T, B, options.dim)) if dropout else h
-    hidden = fflayer(tparams, h, "ff_logit_lstm", pt.tanh)
+    hidden = fflayer(tparams, h, "ff_logit_lstm")
+    if options.ctx2out:
+        # the released program drops nothing of it; in ours it is a connection like others
+        ctx = dropout(ctx, (T, B, options.ctx_dim)) if dropout and options.dropout == "paper" else ctx
+        hidden += fflayer(tparams, ctx, "ff_logit_ctx")
+    hidden = pt.tanh(hidden)
     hidden = dropout(hidden, (T, B, options.dim_out)) if dropout else hidden
+    for k in range(1, options.n_layers_out):
+        hidden = fflayer(tparams, hidden, f"ff_logit_h{k}", relu)
+        hidden = dropout(hidden, (T, B, options.dim_out)) if dropout else hidden
     return fflayer(tparams, hidden, "ff_logit")
 
 
@@ -96,10 +114,24 @@ def class_probabilities(logits):
     return pt.special.softmax(logits, axis=-1)
 
 
-def cross_entropy(logits, y):
-    """-log p of the true class at every step; (T, B, C), (B,) -> (T, B)."""
-    one_hot = pt.eq(y[:, None], np.arange(logits.type.shape[-1], dtype="int32"))  # (B, C)
-    return -(pt.special.log_softmax(logits, axis=-1) * one_hot).sum(axis=-1)
+def cross_entropy(logits, y, of=lambda s: s):
+    """-log p of the true class at every step; (T, B, C), (B,) -> (T, B). of: see `floored`.
+
+    As softplus(log sum of exp z over the other classes - z of the true one), which subtracts no near-equal numbers: the
+    gradient by a logit is right to the last digits even where p is all but 0 or 1.
+    """
+    true = pt.eq(y[..., None], np.arange(logits.type.shape[-1], dtype="int32"))  # (B, C)
+    others = pt.switch(true, -1e30, logits)
+    top = disconnected_grad(others.max(axis=-1, keepdims=True))
+    others = pt.log(pt.exp(others - top).sum(axis=-1)) + top[..., 0]  # (T, B)
+    return of(pt.softplus(others - (logits * true).sum(axis=-1)))
+
+
+def floored(s):
+    """-log(p + 1e-8) from s = -log p: the released program's way to keep the cost finite."""
+    floor = float(np.log(1e-8))
+    # two ways to write the same thing; each loses digits, of value or of gradient, where the other does not
+    return pt.switch(s < 9, s - pt.softplus(s + floor), -floor - pt.softplus(-s - floor))
 
 
 def doubly_stochastic(alpha, mask):
@@ -107,11 +139,12 @@ def doubly_stochastic(alpha, mask):
     return ((1 - (alpha * mask[:, :, None]).sum(axis=0)) ** 2).sum(axis=-1)
 
 
-def build_model(tparams, options, training, frames_dtype=None, head=class_probabilities, loss=cross_entropy):
-    """The symbolic graph of every model of the paper; dropout is in it only with `training`.
+def build_model(tparams, options, training, frames_dtype=None, head=class_probabilities, loss=cross_entropy, wanted=()):
+    """The symbolic graph of every model of the paper and of the released program.
 
-    `frames_dtype`: the frame table's, floatX where not given. `head`: logits (T, B, C) -> probabilities;
-    `loss`: logits, y -> (T, B); the released code's second program (src/actrec_mAP.py) has others.
+    `training`: whether dropout drops. `frames_dtype`: the frame table's, floatX where not given. `head`: logits
+    (T, B, C) -> probabilities; `loss`: logits, y -> (T, B); the released code's second program (src/actrec_mAP.py) has
+    others. `wanted`: what else of `layers.lstm_cond_step` to keep of every step, in Graph.outputs.
     """
     T, B, L, D, C = options.maxlen, options.batch_size, options.n_locations, options.ctx_dim, options.n_actions
     floatX = pytensor.config.floatX
@@ -121,20 +154,30 @@ def build_model(tparams, options, training, frames_dtype=None, head=class_probab
     y = pt.tensor("y", dtype="int32", shape=(B, C) if options.multilabel else (B,))
     alpha_c = pytensor.shared(np.asarray(options.alpha_c, floatX), name="alpha_c", shape=())
     decay_c = pytensor.shared(np.asarray(options.decay_c, floatX), name="decay_c", shape=())
-    dropout = Dropout() if training and options.use_dropout and options.pooling != "cube" else None
+    dropout, outputs, taps = dropout_of(options, training), {}, []
 
     if options.pooling == "cube":
         cubes = frames[index.flatten()].astype(floatX).reshape((T * B, L * D))
-        logits, alpha, taps = fflayer(tparams, cubes, "ff_logit").reshape((T, B, C)), None, []
+        logits = fflayer(tparams, cubes, "ff_logit").reshape((T, B, C))
     else:
         h0, c0 = initial_state(tparams, options, frames, index, dropout)
-        h, alpha, taps = lstm_cond_layer(tparams, options, frames, index, mask, h0, c0, dropout)
-        logits = class_logits(tparams, options, h, dropout)
+        wanted = [*wanted, *(["ctx"] if options.ctx2out and "ctx" not in wanted else [])]
+        outputs, taps = lstm_cond_layer(tparams, options, frames, index, mask, h0, c0, dropout, wanted)
+        top = outputs[layer_name("h", options.n_layers_lstm - 1)]
+        logits = class_logits(tparams, options, top, outputs.get("ctx"), dropout)
+        outputs |= {"init_h": h0[0], "init_c": c0[0]}
+    alpha, probs = outputs.get("alpha"), head(logits)
 
-    # Eq. 7: summed over steps; the mean over the batch's windows, of which those that are only padding do not count
-    cost = (loss(logits, y) * mask).sum(axis=0)  # (B,)
-    if alpha is not None:
-        cost += alpha_c * doubly_stochastic(alpha, mask)
-    valid = mask.max(axis=0)  # (B,)
-    cost = (cost * valid).sum() / valid.sum() + decay_c * sum((p**2).sum() for p in tparams.values())
-    return Graph(frames, index, mask, y, dropout, head(logits), alpha, cost, alpha_c, decay_c, taps)
+    if options.cost == "released":  # src/actrec.py, build_model and train
+        cost0 = (loss(logits, y, floored) * mask).sum()
+        penalty = None if alpha is None else ((1 - alpha.sum(axis=0)) ** 2).sum(axis=0).mean()
+    else:
+        # Eq. 7: summed over steps; the mean over the batch's windows, of which those that are only padding do not count
+        valid = mask.max(axis=0)  # (B,)
+        cost0 = ((loss(logits, y) * mask).sum(axis=0) * valid).sum() / valid.sum()
+        penalty = None if alpha is None else (doubly_stochastic(alpha, mask) * valid).sum() / valid.sum()
+    cost = cost0 + decay_c * sum((p**2).sum() for p in tparams.values())
+    if penalty is not None:
+        cost += alpha_c * penalty
+    outputs |= {"logits": logits, "probs": probs, "cost0": cost0, "cost": cost}
+    return Graph(frames, index, mask, y, dropout, probs, alpha, cost, alpha_c, decay_c, taps, outputs)

@@ -10,11 +10,12 @@ def class_probabilities(logits):
     return pt.sigmoid(logits)
 
 
-def cross_entropy(logits, y):
-    """Binary cross-entropy summed over classes at every step; (T, B, C), (B, C) of 0 and 1 -> (T, B)."""
-    return (pt.softplus(logits) - y * logits).sum(axis=-1)
+def cross_entropy(logits, y, of=lambda s: s):
+    """Binary cross-entropy summed over classes at every step; (T, B, C), (B, C) of 0 and 1 -> (T, B). of: see
+    `actrec.floored`."""
+    return (y * of(pt.softplus(-logits)) + (1 - y) * of(pt.softplus(logits))).sum(axis=-1)
 
 
-def build_model(tparams, options, training, frames_dtype=None):
+def build_model(tparams, options, training, frames_dtype=None, wanted=()):
     """`actrec.build_model` with sigmoids instead of a softmax."""
-    return actrec.build_model(tparams, options, training, frames_dtype, class_probabilities, cross_entropy)
+    return actrec.build_model(tparams, options, training, frames_dtype, class_probabilities, cross_entropy, wanted)

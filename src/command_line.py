@@ -1,8 +1,14 @@
-"""What every script does around its work: an error is one line and a non-zero exit status, never a traceback."""
+"""What scripts have in common: errors are one line and a non-zero exit status, and the options of a training run."""
 
 import sys
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
+import tyro
+
+from visual_attention.options import DATA_SETS, MODELS, RECIPES, Options, recipe
 from visual_attention.run_folder import CostError, Interrupted, WriteError
 
 
@@ -22,3 +28,72 @@ def run(main, *args):
         sys.exit(f"error: out of memory ({error}); a smaller --batch-size or --memory-gb needs less")
     except (ValueError, OSError, ImportError, WriteError, CostError) as error:
         sys.exit(f"error: {error}")
+
+
+# ---------------------------------------------------------------- training a run
+
+
+@dataclass(frozen=True)
+class TrainArguments:
+    data: Path
+    """folder of the data set: frame tables and lists of the parts train, valid and test"""
+    run: Path
+    """folder of the run"""
+    recipe: Literal[tuple(RECIPES)] = "paper"
+    """whose hyper-parameters are the defaults: the paper's, or the released program's; scripts/show_recipes.py prints
+    both"""
+    data_set: Literal[DATA_SETS] = "ucf11"
+    """for which data set these are"""
+    model: Literal[tuple(MODELS)] = "attention_lambda0"
+    """which row of Table 1; sets pooling and alpha_c, and attention in the row that the paper has not"""
+    options: tyro.conf.OmitArgPrefixes[Options] = Options()
+    """what the data or the model say (n_actions, ctx_dim, ...) need not be given"""
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What must be known before the defaults of everything else are."""
+
+    data: Path | None
+    recipe: str
+    data_set: str
+    model: str
+    ctx_dim: int | None = None
+    seed: int = 0
+
+
+def train_command(description, data_set=None, data=None):
+    """Trains a run as the command line says, and tests it; or continues it, or tells its result.
+
+    data_set: the one whose script this is, data: its folder where none is given; the run then has a default too.
+    """
+    choice = _Choice(data, "paper", data_set or "ucf11", "attention_lambda0")
+    asked = [word for word in sys.argv[1:] if word not in ("-h", "--help")]
+    help_asked = len(asked) < len(sys.argv) - 1
+    choice, _ = tyro.cli(_Choice, args=asked, default=choice, return_unknown_args=True, add_help=False)
+    found = {}
+    if (
+        choice.recipe in RECIPES and choice.data_set in DATA_SETS and choice.model in MODELS
+    ):  # else the parser below says
+        if choice.data is not None and not help_asked:
+            from visual_attention.training import data_options
+
+            found = data_options(choice.data, choice.ctx_dim)
+        found = recipe(choice.recipe, choice.data_set, choice.model, **found)
+    missing = tyro.MISSING
+    folder = choice.data_set if choice.recipe == "paper" else f"{choice.data_set}_{choice.recipe}"
+    arguments = tyro.cli(
+        TrainArguments,
+        description=description,
+        default=TrainArguments(
+            data=data or missing,
+            run=Path("runs", folder, choice.model, f"seed{choice.seed}") if data_set else missing,
+            data_set=choice.data_set,
+            options=found or Options(),
+        ),
+    )
+    from visual_attention.training import load_part, run_cell
+
+    parts = {part: load_part(arguments.data, part, arguments.options) for part in ("train", "valid", "test")}
+    result = run_cell(arguments.options, arguments.run, parts)
+    print(f"{arguments.run}: {result['metric']} {result['test']:.2f} % on test, {result['valid']:.2f} % on validation")

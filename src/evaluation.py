@@ -1,4 +1,7 @@
-"""Evaluation as in the paper: class probabilities averaged over the steps of a window, then over a video's windows."""
+"""From a model's probabilities to scores: over the steps of a window, then over a video's windows.
+
+As in the paper both are averages; options last_n and video_score make them the released program's.
+"""
 
 import csv
 import io
@@ -21,6 +24,18 @@ def predictions(model, data, order=None):
         yield batch.windows, probs[:, :n], None if alpha is None else alpha[:, :n]
 
 
+def window_scores(options, probs):
+    """Class probabilities of windows (n, C) from those at every step (T, n, C): the mean over the last `last_n`.
+
+    To be voted on, they become 1 for the likeliest class and 0 for all others: a video's mean is then each class's
+    share of votes (src/actrec.py, build_model and pred_acc).
+    """
+    scores = probs[-options.last_n :].mean(axis=0)
+    if options.video_score == "vote" and not options.multilabel:
+        return np.eye(scores.shape[1])[scores.argmax(axis=1)]
+    return scores
+
+
 def evaluate(model, data, coverage=None):
     """Probabilities of the videos (videos, C), the score in percent, and the share of attention on the figure.
 
@@ -28,7 +43,7 @@ def evaluate(model, data, coverage=None):
     """
     window_probs, on_figure = np.zeros((data.n_windows, model.options.n_actions)), []
     for chosen, probs, alpha in predictions(model, data):
-        window_probs[chosen] = probs.mean(axis=0)
+        window_probs[chosen] = window_scores(model.options, probs)
         if alpha is not None and coverage is not None:
             on_figure.append((alpha * coverage[data.index[:, chosen]]).sum(axis=-1).ravel())
     video_probs = metrics.video_probabilities(window_probs, data.video, len(data.labels))
@@ -90,7 +105,7 @@ def watch(model, data, k):
             chosen.append(w)
     total, glimpse = np.zeros(model.options.n_actions), {}
     for windows, probs, alpha in predictions(model, data, own):
-        total += probs.mean(axis=0).sum(axis=0)
+        total += window_scores(model.options, probs).sum(axis=0)
         for i, w in enumerate(windows):
             if w in chosen:
                 for t, row in enumerate(data.index[:, w]):

@@ -15,19 +15,60 @@ def _like(variable, name):
     return pytensor.shared(np.zeros_like(value), name=f"{variable.name}_{name}", shape=value.shape)
 
 
-def adam(lr, tparams, grads, b1=0.9, b2=0.999, eps=1e-8):
-    """Textbook Adam (Kingma & Ba 2015, Algorithm 1). lr: scalar; tparams: name -> shared; grads: in tparams' order."""
+def _adam(tparams, grads, rate_and_eps):
     step = pytensor.shared(np.asarray(0, pytensor.config.floatX), name="adam_step", shape=())
-    t = step + 1
-    updates = OrderedDict([(step, t)])
-    rate = lr * pt.sqrt(1 - b2**t) / (1 - b1**t)
+    rate, eps = rate_and_eps(step + 1)
+    updates = OrderedDict([(step, step + 1)])
     for param, grad in zip(tparams.values(), grads, strict=True):
         m, v = _like(param, "adam_m"), _like(param, "adam_v")
-        m_t = b1 * m + (1 - b1) * grad
-        v_t = b2 * v + (1 - b2) * grad**2
-        updates[m], updates[v] = m_t, v_t
-        # eps belongs to sqrt(v_t / (1 - b2^t)); moved outside of the bias correction it must be scaled likewise
-        updates[param] = param - rate * m_t / (pt.sqrt(v_t) + eps * pt.sqrt(1 - b2**t))
+        updates[m] = 0.9 * m + 0.1 * grad
+        updates[v] = 0.999 * v + 0.001 * grad**2
+        updates[param] = param - rate * updates[m] / (pt.sqrt(updates[v]) + eps)
+    return updates
+
+
+def adam(lr, tparams, grads):
+    """Textbook Adam (Kingma & Ba 2015, Algorithm 1), beta_1 0.9, beta_2 0.999, epsilon 1e-8.
+
+    lr: scalar; tparams: name -> shared; grads: in tparams' order. So it is for all optimizers.
+    """
+
+    def rate_and_eps(t):
+        correction = pt.sqrt(1 - 0.999**t)
+        # eps belongs to sqrt(v / (1 - 0.999^t)); with the bias correction moved out of it, eps is scaled likewise
+        return lr * correction / (1 - 0.9**t), 1e-8 * correction
+
+    return _adam(tparams, grads, rate_and_eps)
+
+
+def adam_released(lr, tparams, grads):
+    """The released program's Adam (src/actrec.py, adam). Its rate is 2e-4 whatever lr says; it corrects the bias by
+    powers of the new gradient's weights, 0.1 and 0.001, not of the old average's, which is nearly no correction."""
+    return _adam(tparams, grads, lambda t: (2e-4 * pt.sqrt(1 - 0.001**t) / (1 - 0.1**t), 1e-8))
+
+
+def adadelta(lr, tparams, grads):
+    """Adadelta (Zeiler 2012, Algorithm 1) with the released program's constants, rho 0.95 and eps 1e-6; lr unused."""
+    updates = OrderedDict()
+    for param, grad in zip(tparams.values(), grads, strict=True):
+        grad2, step2 = _like(param, "adadelta_grad2"), _like(param, "adadelta_step2")
+        updates[grad2] = 0.95 * grad2 + 0.05 * grad**2
+        step = -pt.sqrt(step2 + 1e-6) / pt.sqrt(updates[grad2] + 1e-6) * grad
+        updates[step2] = 0.95 * step2 + 0.05 * step**2
+        updates[param] = param + step
+    return updates
+
+
+def rmsprop(lr, tparams, grads):
+    """RMSProp with momentum, divided by the gradient's standard deviation (Graves 2013, Eqs. 38-45), with the released
+    program's constants; its rate is 1e-4 whatever lr says."""
+    updates = OrderedDict()
+    for param, grad in zip(tparams.values(), grads, strict=True):
+        mean, mean2, step = (_like(param, f"rmsprop_{name}") for name in ("mean", "mean2", "step"))
+        updates[mean] = 0.95 * mean + 0.05 * grad
+        updates[mean2] = 0.95 * mean2 + 0.05 * grad**2
+        updates[step] = 0.9 * step - 1e-4 * grad / pt.sqrt(updates[mean2] - updates[mean] ** 2 + 1e-4)
+        updates[param] = param + updates[step]
     return updates
 
 
@@ -36,4 +77,4 @@ def sgd(lr, tparams, grads):
     return OrderedDict((param, param - lr * grad) for param, grad in zip(tparams.values(), grads, strict=True))
 
 
-OPTIMIZERS = {"adam": adam, "sgd": sgd}
+OPTIMIZERS = {"adam": adam, "adam_released": adam_released, "adadelta": adadelta, "rmsprop": rmsprop, "sgd": sgd}

@@ -1,4 +1,4 @@
-"""Every hyper-parameter in one dataclass, and the recipes: what the paper uses on each data set."""
+"""Every hyper-parameter in one dataclass, and the recipes: what paper and released program use on each data set."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -20,12 +20,22 @@ class Options:
     cube: no LSTM, softmax regression on the whole cube"""
     attention: Literal["location", "mlp"] = "location"
     """location: Eq. 4, from the previous state alone; mlp: the released code's, which also sees the present cube"""
+    n_layers_att: int = 1
+    """layers of mlp attention before the one that scores locations; the further ones see the cube alone"""
+    temperature_inverse: float = 1.0
+    """scores of locations are multiplied by it before their softmax"""
+    selector: bool = False
+    """a gate between 0 and 1, computed from the previous state, scales the attended vector"""
     n_layers_lstm: int = 3
     """stacked LSTM layers, 1 to 5"""
     dim: int = 512
     """d, size of every LSTM layer"""
     dim_out: int = 512
     """size of the tanh hidden layer before the class softmax"""
+    ctx2out: bool = False
+    """the tanh hidden layer sees the attended vector too, not the LSTM's state alone"""
+    n_layers_out: int = 1
+    """hidden layers before the class softmax: the tanh layer, then rectifiers"""
     ctx_dim: int = 1024
     """D, depth of the features at a location"""
     n_locations: int = 49
@@ -42,9 +52,17 @@ class Options:
     # testing. Eq. 4's h_{t-1} crosses a time-step and so counts as recurrent: no dropout. Nor is there any on mu, an
     # average in which dropped entries would not be noise but a change of scale, nor in softmax regression.
     use_dropout: bool = True
-    """dropout 0.5 on all non-recurrent connections"""
+    """dropout 0.5"""
+    dropout: Literal["paper", "released"] = "paper"
+    """paper: on all non-recurrent connections, what is kept is doubled in training; released: none on the LSTM's
+    inputs, what is kept stays as it is in training, everything is halved in testing"""
 
     # ---- the cost (Eq. 7)
+    # The paper does not say whether a batch's windows are summed or averaged, nor how masks enter its penalty. We
+    # average, so that lambda, gamma and the rate mean the same for every batch size, and leave out what is masked.
+    cost: Literal["paper", "released"] = "paper"
+    """paper: Eq. 7 for a window, averaged over a batch; released: cross-entropy of p + 1e-8, summed over a batch, and
+    a penalty that is the mean over locations and takes no notice of masks"""
     alpha_c: float = 0.0
     """lambda, weight of the doubly stochastic penalty"""
     decay_c: float = 1e-5
@@ -59,10 +77,16 @@ class Options:
     """frames from the start of a training window to the next"""
     testing_stride: int = 1
     """frames from the start of a validation or test window to the next"""
+    last_n: int = 0
+    """a window's class is told from its last steps, this many; 0: all"""
+    video_score: Literal["average", "vote"] = "average"
+    """a video's class: from class probabilities averaged over its windows, or the class most of its windows have (ties
+    to the smaller number; with several labels a video always the average)"""
 
     # ---- training
-    optimizer: Literal["adam", "sgd"] = "adam"
-    """how parameters are updated"""
+    optimizer: Literal["adam", "adam_released", "adadelta", "rmsprop", "sgd"] = "adam"
+    """how parameters are updated; adam is the textbook's, all others are the released program's, of which only sgd
+    takes notice of lrate"""
     # Not stated in the paper. 1e-3 is Adam's own default.
     lrate: float = 1e-3
     """learning rate"""
@@ -87,7 +111,10 @@ class Options:
     """a checkpoint is written this often, at the end of each epoch and on interruption"""
 
     def __post_init__(self):
-        least = {"alpha_c": 0, "decay_c": 0, "seed": 0, "lrate": 0, "memory_gb": 0, "checkpoint_seconds": 0}
+        least = dict.fromkeys(
+            ("alpha_c", "decay_c", "temperature_inverse", "last_n", "seed", "lrate", "memory_gb", "checkpoint_seconds"),
+            0,
+        )
         for field in dataclasses.fields(self):
             value, choices = getattr(self, field.name), getattr(field.type, "__args__", None)
             if choices:
@@ -100,6 +127,8 @@ class Options:
                 bound = least.get(field.name, 1)
                 _expect(bound <= value < float("inf"), field.name, value, f"at least {bound}")
         _expect(self.n_layers_lstm <= 5, "n_layers_lstm", self.n_layers_lstm, "1 to 5")
+        if self.pooling == "attention" and self.attention == "location":
+            _expect(self.n_layers_att == 1, "n_layers_att", self.n_layers_att, "1 with attention location")
 
     def replace(self, **changes):
         return dataclasses.replace(self, **changes)
@@ -121,34 +150,51 @@ MODELS = {
     "attention_mlp_lambda0": {"pooling": "attention", "attention": "mlp", "alpha_c": 0.0},
 }
 
-# Recipe `paper`: what differs from Options' defaults on each data set.
-PAPER = {
-    "ucf11": {"n_actions": 11},
-    "hmdb51": {"n_actions": 51, "dim": 1024, "dim_out": 1024},
-    "hollywood2": {"n_actions": 12, "multilabel": True},
-    # Sizes that suit a small set and two cores, and a rate that gets somewhere in the few updates these leave (some
-    # 450 in 15 epochs); everything else is the paper's.
-    "embedded": {
-        "n_actions": 8,
-        "ctx_dim": 64,
-        "dim": 64,
-        "dim_out": 64,
-        "batch_size": 32,
-        "training_stride": 3,
-        "lrate": 3e-3,
-    },
+# Sizes of the embedded data set: they suit a small set and two cores.
+_EMBEDDED = {"n_actions": 8, "ctx_dim": 64, "dim": 64, "dim_out": 64, "batch_size": 32, "training_stride": 3}
+# What the released program does differently whatever the data set (its src/actrec.py).
+_RELEASED = {
+    "attention": "mlp",
+    "n_layers_lstm": 1,
+    "n_layers_init": 1,
+    "dropout": "released",
+    "cost": "released",
+    "init": "released",
+    "video_score": "vote",
 }
 
+# What a recipe changes in Options' defaults on each data set.
+RECIPES = {
+    "paper": {
+        "ucf11": {"n_actions": 11},
+        "hmdb51": {"n_actions": 51, "dim": 1024, "dim_out": 1024},
+        "hollywood2": {"n_actions": 12, "multilabel": True},
+        # A rate that gets somewhere in the few updates that so small a set leaves (some 450 in 15 epochs).
+        "embedded": {**_EMBEDDED, "lrate": 3e-3},
+    },
+    # The settings of the released program's scripts/evaluate_{ucf11,hmdb51gln,mAP}.py.
+    "released": {
+        "ucf11": {**_RELEASED, "n_actions": 11, "optimizer": "adam_released", "lrate": 1e-4, "last_n": 30},
+        "hmdb51": {**_RELEASED, "n_actions": 51, "dim": 1024, "dim_out": 1024, "n_layers_att": 3, "optimizer": "sgd",
+                   "lrate": 1e-5, "last_n": 16},
+        "hollywood2": {**_RELEASED, "n_actions": 12, "multilabel": True, "optimizer": "sgd", "lrate": 1e-4,
+                       "last_n": 16},
+        # As for UCF-11, where the released program's optimizer is the one that gets somewhere.
+        "embedded": {**_RELEASED, **_EMBEDDED, "optimizer": "adam_released", "lrate": 1e-4, "last_n": 30},
+    },
+}  # fmt: skip
+DATA_SETS = tuple(RECIPES["paper"])
 
-def paper(data_set, model="attention_lambda0", **changes):
-    """Options of a cell of Table 1: `paper("ucf11", "attention_lambda10", seed=1)`."""
-    return Options(**{**PAPER[data_set], **MODELS[model], **changes})
+
+def recipe(name, data_set, model="attention_lambda0", **changes):
+    """Options of a cell of Table 1: `recipe("paper", "ucf11", "attention_lambda10", seed=1)`."""
+    return Options(**{**RECIPES[name][data_set], **MODELS[model], **changes})
 
 
 # Options that are numbers inside one and the same compiled graph, or outside of it altogether.
 NOT_IN_GRAPH = (
-    "alpha_c", "decay_c", "lrate", "init", "seed", "max_epochs", "fps", "training_stride", "testing_stride",
-    "memory_gb", "checkpoint_seconds",
+    "alpha_c", "decay_c", "lrate", "init", "seed", "max_epochs", "fps", "training_stride", "testing_stride", "last_n",
+    "video_score", "memory_gb", "checkpoint_seconds",
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from visual_attention.options import Options
+from visual_attention.released import pickled_options
 
 PACKAGES = ("pytensor", "jax", "numpy", "scipy", "h5py")
 
@@ -105,7 +106,8 @@ def load_params(model, path):
     """Sets the model's parameters from an .npz of theirs."""
     try:
         with np.load(path, allow_pickle=False) as saved:
-            arrays = {name: saved[name] for name in saved}
+            # the released program's hold objects too, which are not looked at
+            arrays = {name: saved[name] for name in model.tparams if name in saved}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: not an .npz of parameters ({error!r}); train again") from error
     for name, variable in model.tparams.items():
@@ -114,6 +116,17 @@ def load_params(model, path):
             found = arrays[name].shape if name in arrays else "none"
             raise ValueError(f"{path}: parameter {name} is {found}; expected {shape}")
         variable.set_value(arrays[name].astype(model.options.floatX))
+
+
+def write_params(path, model, history):
+    """Writes parameters with the released program's keys, and, where that has the model, its file of options beside it.
+
+    history: validation scores in percent, an epoch each; there they are shares, each beside the test set's, NaN here.
+    """
+    errors = np.array([[score / 100, np.nan] for score in history]).reshape(-1, 2)
+    if pickled := pickled_options(model.options):
+        write_file(f"{path}.pkl", lambda file: file.write(pickled))
+    write_file(path, lambda file: np.savez(file, history_errs=errors, **params_of(model)))
 
 
 def params_of(model):

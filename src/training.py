@@ -29,6 +29,7 @@ from visual_attention.run_folder import (
     params_of,
     write_file,
     write_json,
+    write_params,
 )
 from visual_attention.util import metrics, workers
 from visual_attention.util.data_handler import DataHandler, read_ahead
@@ -52,12 +53,12 @@ def load_part(folder, part, options):
     )
 
 
-def data_options(folder, ctx_dim=None):
+def data_options(folder, ctx_dim=None, part="train"):
     """Options that a data set's folder answers: n_actions, multilabel, ctx_dim, n_locations, fps.
 
     ctx_dim: the feature depth, for files of the released program, which do not say it.
     """
-    lists, table = read_lists(folder, "train"), FrameTable(Path(folder, "train_features.h5"), ctx_dim)
+    lists, table = read_lists(folder, part), FrameTable(Path(folder, f"{part}_features.h5"), ctx_dim)
     table.close()
     n_actions = lists.labels.shape[1] if lists.multilabel else int(lists.labels.max()) + 1
     named = Path(folder, "class_names.txt")
@@ -200,9 +201,11 @@ def train(options, folder, train_data, valid_data):
                     rng = np.random.default_rng([options.seed, 2, epoch, position.update])
                     cost = model.update(batch, rng)
                     if not np.isfinite(cost):
+                        heeded = options.optimizer in ("adam", "sgd")
+                        advice = f"a smaller --lrate (now {options.lrate})" if heeded else "--optimizer adam"
                         raise CostError(
                             f"{folder}: the cost is {cost} at epoch {epoch + 1}, update {position.update + 1} of "
-                            f"{n_updates}; a smaller --lrate (now {options.lrate}) usually helps"
+                            f"{n_updates}; {advice} usually helps"
                         )
                     position.update, position.cost = position.update + 1, position.cost + cost
                     bar.update()
@@ -219,11 +222,9 @@ def train(options, folder, train_data, valid_data):
             position.history.append(valid_score)
             if valid_score > position.best:
                 position.best, position.best_epoch = valid_score, epoch + 1
-                write_file(
-                    folder / "model.npz",
-                    lambda file: np.savez(file, history_errs=np.array(position.history), **params_of(model)),
-                )
-            mean = position.cost / n_updates
+                write_params(folder / "model.npz", model, position.history)
+            # of a window; the released program's cost is a sum over a batch
+            mean = position.cost / (train_data.n_windows if options.cost == "released" else n_updates)
             seconds = before + time.monotonic() - began
             write_log(
                 {"epoch": epoch + 1, "train_cost": mean, "valid_score": valid_score, "seconds": round(seconds, 2)}
@@ -245,22 +246,29 @@ def run_cell(options, folder, data):
     path, test = Path(folder, "result.json"), data["test"]
     for part in data.values():
         check_data(options, part)
-    names, coverage = read_class_names(test.folder, options.n_actions), load_coverage(test)
+    read_class_names(test.folder, options.n_actions)  # what is wrong there should be said before training
     open_run(folder, options, "-".join(part.digest() for part in data.values()), test.folder)
     if path.is_file():
         return json.loads(path.read_text())
     with only_process(folder):
         model, position = train(options, folder, data["train"], data["valid"])
-    began = time.monotonic()
-    video_probs, test_score, share = evaluate(model, test, coverage)
-    write_predictions(Path(folder, "predictions.csv"), test, video_probs, names)
     result = {
-        "metric": "mAP" if options.multilabel else "accuracy",
-        "test": test_score,
         "valid": position.best,
         "best_epoch": position.best_epoch,
         "epochs": options.max_epochs,
         "training_seconds": round(position.seconds, 2),
+    }
+    return test_run(model, folder, test, result)
+
+
+def test_run(model, folder, test, result):
+    """Tests a trained model; adds to `result`, writes predictions.csv and result.json, and returns what that holds."""
+    began, options = time.monotonic(), model.options
+    names, coverage = read_class_names(test.folder, options.n_actions), load_coverage(test)
+    video_probs, test_score, share = evaluate(model, test, coverage)
+    write_predictions(Path(folder, "predictions.csv"), test, video_probs, names)
+    result = {"metric": "mAP" if options.multilabel else "accuracy", "test": test_score} | result
+    result |= {
         "test_seconds": round(time.monotonic() - began, 2),
         "classes": class_table(options, video_probs, test.labels, names),
     }
@@ -270,5 +278,5 @@ def run_cell(options, folder, data):
     if not options.multilabel:
         predicted = video_probs.argmax(axis=1)
         result["confusion_matrix"] = metrics.confusion_matrix(test.labels, predicted, options.n_actions).tolist()
-    write_json(path, result)
+    write_json(Path(folder, "result.json"), result)
     return result

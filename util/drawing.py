@@ -140,7 +140,7 @@ def learning_curves(path, runs, metric):
         look = {"color": f"C{k}", "linestyle": styles[k % 4], "label": label, "linewidth": 1.8}
         left.plot(x, np.mean([[line["train_cost"] for line in run] for run in epochs], axis=0), **look)
         right.plot(x, np.mean([[line["valid_score"] for line in run] for run in epochs], axis=0), **look)
-    left.set(xlabel="epoch", ylabel="training cost a window (Eq. 7)", yscale="log")
+    left.set(xlabel="epoch", ylabel="training cost a window", yscale="log")
     right.set(xlabel="epoch", ylabel=f"validation {metric} (%)", ylim=(0, 100))
     for axes in (left, right):
         axes.grid(alpha=0.3)

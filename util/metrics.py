@@ -10,13 +10,6 @@ def video_probabilities(window_probs, video, n_videos):
     return total / np.bincount(video, minlength=n_videos)[:, None]
 
 
-def video_votes(window_classes, video, n_videos):
-    """The released code's class of a video: its windows' most frequent, ties to the smaller; (n,) -> (videos,)."""
-    counts = np.zeros((n_videos, window_classes.max() + 1), int)
-    np.add.at(counts, (video, window_classes), 1)
-    return counts.argmax(axis=1)
-
-
 def average_precision(scores, labels):
     """AP of each class: sum of precision@k at the positives / positives; (videos, C) twice -> (C,).
 

@@ -1,0 +1,157 @@
+"""Compares this project with the released program: its recorded numbers, or both recipes on the embedded data set.
+
+    python scripts/compare_with_released.py --golden DIR [--float64] [--backend c] [--json FILE]
+    python scripts/compare_with_released.py --embedded
+
+The first replays every file of recorded numbers in DIR and prints a line for each: the largest errors of outputs,
+gradients and updates, relative to the largest entry of the tensor. Exit status 1 if one is off. The second trains the
+paper's model, the released program's, and those on the way from one to the other, a difference after the other.
+"""
+
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tyro
+
+from visual_attention import command_line, run_folder
+from visual_attention.cells import run_cells
+from visual_attention.options import recipe
+from visual_attention.util import drawing
+from visual_attention.util.embedded import make_embedded
+
+KINDS = ("outputs", "gradients", "updates")
+# From the paper's recipe to the released program's: each step changes these options to what they are there.
+STEPS = {
+    "recipe paper": (),
+    "+ one LSTM layer, f_init of one": ("n_layers_lstm", "n_layers_init"),
+    "+ attention by MLP": ("attention",),
+    "+ its dropout": ("dropout",),
+    "+ its initial weights": ("init",),
+    "+ summed cost": ("cost",),
+    "+ its Adam": ("optimizer", "lrate"),
+    "+ votes = recipe released": ("video_score", "last_n"),
+}
+
+
+@dataclass(frozen=True)
+class Arguments:
+    golden: Path | None = None
+    """folder of recorded numbers (.npz)"""
+    embedded: bool = False
+    """train both recipes on the embedded data set"""
+    float64: bool = False
+    """compute in double precision, and compare with what was recorded in it; with --golden"""
+    backend: Literal["jax", "c", "numba"] = "jax"
+    """what the graph is compiled to; with --golden"""
+    json: Path | None = None
+    """write the errors here too; with --golden"""
+    seeds: int = 3
+    """runs of each model; with --embedded"""
+    workers: int | None = None
+    """processes that train side by side, as many as cores if not given; with --embedded"""
+    data: Path = Path("data")
+    """folder in which the embedded data set is made, or found"""
+    runs: Path = Path("runs")
+    """folder of the runs, the table and the curves; with --embedded"""
+
+
+def main():
+    arguments = tyro.cli(Arguments, description=__doc__)
+    if (arguments.golden is None) == (not arguments.embedded):
+        raise ValueError("expected either --golden DIR or --embedded")
+    if arguments.embedded:
+        compare_recipes(arguments)
+    elif not replay_all(arguments):
+        sys.exit(1)
+
+
+# ---------------------------------------------------------------- recorded numbers
+
+
+def replay_all(arguments):
+    """Replays all files; True if none is off."""
+    from visual_attention.replay import BARS, replay
+
+    floatX = "float64" if arguments.float64 else "float32"
+    paths = sorted(arguments.golden.glob("*.npz"))
+    if not paths:
+        raise FileNotFoundError(f"{arguments.golden}: holds no .npz of recorded numbers")
+    began, results = time.monotonic(), []
+    print(f"{'file':28} {'outputs':>9} {'gradients':>9} {'updates':>9}")
+    for path in paths:
+        try:
+            checks, error = replay(path, floatX, arguments.backend), None
+        except ValueError as problem:
+            checks, error = [], str(problem)
+        good = not error and all(check.good for check in checks)
+        errors = {check.kind: f"{check.error:.1e}" for check in checks}
+        where = [f"{check.kind} {check.where}, bar {check.bar:g}" for check in checks if not check.good]
+        cells = " ".join(f"{errors.get(kind, ''):>9}" for kind in KINDS)
+        print(f"{path.name:28} {cells}  {'ok' if good else 'OFF: ' + (error or '; '.join(where))}", flush=True)
+        results.append({"file": path.name, "good": good, "error": error, "checks": [asdict(c) for c in checks]})
+    off = sum(not result["good"] for result in results)
+    worst = {
+        kind: max((c["error"] for r in results for c in r["checks"] if c["kind"] == kind), default=0) for kind in KINDS
+    }
+    bars = ", ".join(f"{kind} {worst[kind]:.1e} (bar {BARS[floatX][kind]:g})" for kind in KINDS)
+    print(
+        f"{len(paths)} files, {off} off; backend {arguments.backend}, {floatX}; largest errors: {bars}; "
+        f"{time.monotonic() - began:.0f} s"
+    )
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        summary = {"backend": arguments.backend, "floatX": floatX, "off": off, "largest": worst, "files": results}
+        run_folder.write_json(arguments.json, summary)
+    return off == 0
+
+
+# ---------------------------------------------------------------- recipes
+
+
+def compare_recipes(arguments):
+    """Trains the models of STEPS; a table and learning curves in runs/embedded_recipes."""
+    folder, began = arguments.runs / "embedded_recipes", time.monotonic()
+    for option in ("seeds", "workers"):
+        if (value := getattr(arguments, option)) is not None and value < 1:
+            raise ValueError(f"option --{option} is {value}; expected at least 1")
+    paper, released, changes, cells = recipe("paper", "embedded"), recipe("released", "embedded"), {}, {}
+    for k, (title, names) in enumerate(STEPS.items()):
+        changes |= {name: getattr(released, name) for name in names}
+        for seed in range(arguments.seeds):
+            options = paper.replace(**changes, seed=seed)
+            cells[title, seed] = options, folder / f"step{k}" / f"seed{seed}"
+    assert paper.replace(**changes) == released, "STEPS leave out a difference of the recipes"
+    data_folder = make_embedded(arguments.data / "embedded", workers=arguments.workers)
+    results = run_cells(cells, data_folder, arguments.workers)
+    runs = {title: [results[title, seed] for seed in range(arguments.seeds)] for title in STEPS}
+    head = ["Model", "accuracy %", "best validation %", "best epoch", "attention on the figure (uniform) %", "s"]
+    lines = [head, ["---"] * len(head)]
+    for title, row in runs.items():
+        deviation = f" ± {np.std([run['test'] for run in row], ddof=1):.1f}" if len(row) > 1 else ""
+        mean = {name: np.mean([run[name] for run in row]) for name in row[0] if isinstance(row[0][name], (int, float))}
+        lines.append([
+            title, f"{mean['test']:.1f}{deviation}", f"{mean['valid']:.1f}", f"{mean['best_epoch']:.1f}",
+            f"{100 * mean['attention_on_figure']:.1f} ({100 * mean['uniform_on_figure']:.1f})",
+            f"{mean['training_seconds']:.0f}",
+        ])  # fmt: skip
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    run_folder.write_file(folder / "recipes.md", lambda file: file.write(table.encode()))
+    run_folder.write_json(folder / "recipes.json", runs)
+    logs = {
+        title: [
+            [json.loads(line) for line in open(cells[title, seed][1] / "log.jsonl", encoding="utf-8")]
+            for seed in range(arguments.seeds)
+        ]
+        for title in STEPS
+    }
+    drawing.learning_curves(folder / "learning_curves.png", logs, "accuracy")
+    print(f"{table}{folder}/recipes.md, recipes.json and learning_curves.png: {time.monotonic() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    command_line.run(main)
