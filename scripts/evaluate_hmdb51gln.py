@@ -1,5 +1,5 @@
-"""Trains and tests a model on HMDB-51: with the paper's settings, or, by --recipe released, with those that the released
-program's script of this name had. Started again, it continues, or tells the result.
+"""Trains and tests a model on HMDB-51: with the paper's settings, or, by --recipe released, with those of the released
+program's script of this name. Started again, it continues, or tells the result.
 
 python scripts/evaluate_hmdb51gln.py --data data/hmdb51/split1 --recipe released
 """

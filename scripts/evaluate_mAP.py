@@ -1,5 +1,5 @@
-"""Trains and tests a model on Hollywood2: with the paper's settings, or, by --recipe released, with those that the released
-program's script of this name had. Started again, it continues, or tells the result.
+"""Trains and tests a model on Hollywood2: with the paper's settings, or, by --recipe released, with those of the
+released program's script of this name. Started again, it continues, or tells the result.
 
 python scripts/evaluate_mAP.py --data data/hollywood2 --recipe released
 """

@@ -129,7 +129,6 @@ def _set(tparams, values):
 def _compiled(options, training):
     """Graph of `options`, its parameters, and a function of frames, index, mask, y (and dropout's bits) to all outputs
     and gradients. Which window is looked at and what is penalised how much are not in the graph."""
-    backend.set_precision(options.floatX, options.backend)
     tparams = actrec.init_tparams(actrec.init_params(options))
     build = actrec_mAP.build_model if options.multilabel else actrec.build_model
     wanted = [name for name in STEPS if name not in ("alpha", "sel") or (name == "sel" and options.selector)]
@@ -144,6 +143,7 @@ def _compiled(options, training):
 def _model(recorded, floatX, backend_name):
     options = _options(recorded, floatX=floatX, backend=backend_name)
     masks = sorted((key for key in recorded if key.startswith("dmask/")), key=lambda key: int(key.split("/")[1]))
+    backend.set_precision(floatX, backend_name)
     graph, tparams, function = _compiled(graph_options(options), bool(masks))
     _set(tparams, _params(recorded, "p", floatX))
     graph.alpha_c.set_value(np.asarray(options.alpha_c, floatX))
@@ -162,7 +162,8 @@ def _model(recorded, floatX, backend_name):
     grads = dict(zip(tparams, values[len(graph.outputs) :], strict=True))
 
     def expected(letter):
-        letters = (f"{letter}64",) if floatX == "float64" else (letter, f"{letter}64")
+        letters = [f"{letter}64"] if floatX == "float64" else [letter, f"{letter}64"]
+        letters = letters[:1] + [k for k in letters[1:] if any(key.startswith(f"{k}/") for key in recorded)]
         names = [key.split("/", 1)[1] for key in recorded if key.startswith(f"{letter}/")]
         return {name: [recorded[f"{kind}/{name}"].astype("float64") for kind in letters] for name in names}
 

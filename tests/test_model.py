@@ -10,20 +10,28 @@ import pytest
 
 from visual_attention import actrec, backend, layers
 from visual_attention.model import Model
-from visual_attention.options import MODELS, Options
+from visual_attention.options import MODELS, RECIPES, Options
 from visual_attention.util.data_handler import Batch
 
 TINY = Options(
     dim=5, dim_out=4, ctx_dim=6, n_locations=9, n_actions=3, n_layers_lstm=2, maxlen=4, batch_size=3,
     optimizer="sgd", lrate=1.0, floatX="float64", alpha_c=0.7, decay_c=0.01,
 )  # fmt: skip
+RELEASED = {name: RECIPES["released"]["embedded"][name] for name in ("attention", "n_layers_lstm", "dropout", "cost")}
 VARIANTS = {name: {**changes, "alpha_c": 0.7} for name, changes in MODELS.items() if "lambda1" not in name}
 VARIANTS |= {
     "one_layer": {"n_layers_lstm": 1},
     "no_dropout": {"use_dropout": False},
     "multilabel": {"multilabel": True},
     "three_layer_init": {"n_layers_init": 3},
-}
+    "all_switches": {"attention": "mlp", "n_layers_att": 3, "n_layers_out": 2, "ctx2out": True, "selector": True,
+                     "temperature_inverse": 2.0},
+    "selector_and_ctx2out_of_the_mean": {"pooling": "mean", "selector": True, "ctx2out": True},
+    "released": {**RELEASED, "n_layers_att": 2, "n_layers_out": 3, "n_layers_init": 2, "ctx2out": True,
+                 "selector": True},
+    "released_multilabel": {**RELEASED, "multilabel": True, "n_layers_init": 3},
+    "location_as_released": {**RELEASED, "attention": "location", "temperature_inverse": 0.5, "selector": True},
+}  # fmt: skip
 
 
 def make_batch(options, seed=0, n_frames=20):
@@ -57,16 +65,22 @@ def values(model):
 
 
 def dropout_masks(options, rng, size):
-    """What the graph's bits mean: name -> mask of 0 and 2, in the graph's order."""
-    T, B, d = options.maxlen, options.batch_size, options.dim
-    shapes = {"init": (B, options.ctx_dim)} if options.n_layers_init == 2 else {}
-    shapes |= {f"layer_{k}": (T, B, d if k else options.ctx_dim) for k in range(options.n_layers_lstm)}
-    shapes |= {"head_h": (T, B, d), "head_hidden": (T, B, options.dim_out)}
+    """What the graph's bits mean: name -> mask of 0 and 2 (released: 1), in the graph's order."""
+    T, B, d, D = options.maxlen, options.batch_size, options.dim, options.ctx_dim
+    shapes = {f"init_{k}": (B, D) for k in range(1, options.n_layers_init)}
+    if options.dropout == "paper":
+        shapes |= {f"layer_{k}": (T, B, d if k else D) for k in range(options.n_layers_lstm)}
+    shapes["head_h"] = T, B, d
+    if options.ctx2out and options.dropout == "paper":
+        shapes["head_ctx"] = T, B, D
+    shapes["head_hidden"] = T, B, options.dim_out
+    shapes |= {f"head_{k}": (T, B, options.dim_out) for k in range(1, options.n_layers_out)}
     data, masks, start = np.frombuffer(rng.bytes(size), "uint8"), {}, 0
     for name, (*rows, n) in shapes.items():
         n_bytes = int(np.prod(rows)) * -(-n // 8)
         bits = np.unpackbits(data[start : start + n_bytes].reshape(*rows, -1), axis=-1, bitorder="little")
-        masks[name], start = 2.0 * bits[..., :n], start + n_bytes
+        kept = 2.0 if options.dropout == "paper" else 1.0
+        masks[name], start = kept * bits[..., :n], start + n_bytes
     assert start == size
     return masks
 
@@ -115,11 +129,12 @@ def test_scan_equals_unrolled(name):
     top, glimpses = [], []
     for t in range(T):
         cubes = frames[index[t]]
-        projection = layers.mlp_projection(model.tparams, cubes) if options.attention == "mlp" else None
-        h, c, _, alpha = layers.lstm_cond_step(model.tparams, options, cubes, projection, mask[t], None, h, c)
+        projection = layers.mlp_projection(model.tparams, options, cubes) if options.attention == "mlp" else None
+        now = layers.lstm_cond_step(model.tparams, options, cubes, projection, mask[t], None, h, c)
+        h, c = ([now[layers.layer_name(letter, k)] for k in range(n)] for letter in "hc")
         top.append(h[n - 1])
-        glimpses.append(alpha)
-    probs = actrec.class_probabilities(actrec.class_logits(model.tparams, options, pt.stack(top)))
+        glimpses.append(now["alpha"])
+    probs = actrec.class_probabilities(actrec.class_logits(model.tparams, options, pt.stack(top), None))
     unrolled = pytensor.function([], [probs, pt.stack(glimpses)], mode="JAX")()
     for a, b in zip(model.predict(batch), unrolled, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
