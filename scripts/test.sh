@@ -5,4 +5,5 @@ cd "$(dirname "$0")/.."
 EXTRAS=test source scripts/setup.sh
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
-"$PYTHON" -m pytest "$@"
+# by file, as tests of a file share what they compile
+"$PYTHON" -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"

@@ -23,7 +23,6 @@ VARIANTS |= {
     "one_layer": {"n_layers_lstm": 1},
     "no_dropout": {"use_dropout": False},
     "multilabel": {"multilabel": True},
-    "three_layer_init": {"n_layers_init": 3},
     "all_switches": {"attention": "mlp", "n_layers_att": 3, "n_layers_out": 2, "ctx2out": True, "selector": True,
                      "temperature_inverse": 2.0},
     "selector_and_ctx2out_of_the_mean": {"pooling": "mean", "selector": True, "ctx2out": True},
@@ -97,7 +96,7 @@ def test_prediction_equals_numpy(name):
         np.testing.assert_allclose(alpha, expected_alpha, rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", [name for name in VARIANTS if name != "three_layer_init"])
+@pytest.mark.parametrize("name", [name for name in VARIANTS])
 def test_update_equals_finite_differences_of_numpy_cost(name):
     """With sgd at rate 1 an update subtracts the gradient. Checked along random directions, with dropout on."""
     options = TINY.replace(**VARIANTS[name])
@@ -248,6 +247,8 @@ def test_lambda_is_a_number_in_one_graph():
         ({"lrate": float("nan")}, "option lrate is nan; expected at least 0"),
         ({"dim": 0}, "option dim is 0; expected at least 1"),
         ({"dim": 2.5}, "option dim is 2.5; expected a whole number"),
+        ({"n_layers_att": 2}, "option n_layers_att is 2; expected 1 with attention location"),
+        ({"last_n": -1}, "option last_n is -1; expected at least 0"),
     ],
 )
 def test_options_out_of_range(change, message):
