@@ -20,6 +20,7 @@ setup(
         "matplotlib>=3.8",
         "tyro>=0.9",
         "tqdm>=4.66",
+        "psutil>=5.9",
     ],
     extras_require={
         # only to turn one's own videos into features; training needs neither

@@ -19,7 +19,7 @@ import numpy as np
 import tyro
 
 from visual_attention import command_line, run_folder
-from visual_attention.cells import run_cells
+from visual_attention.cells import Cell, run_cells
 from visual_attention.options import recipe
 from visual_attention.util import drawing
 from visual_attention.util.embedded import make_embedded
@@ -119,38 +119,39 @@ def compare_recipes(arguments):
     for option in ("seeds", "workers"):
         if (value := getattr(arguments, option)) is not None and value < 1:
             raise ValueError(f"option --{option} is {value}; expected at least 1")
+    data = make_embedded(arguments.data / "embedded", workers=arguments.workers)
     paper, released, changes, cells = recipe("paper", "embedded"), recipe("released", "embedded"), {}, {}
     for k, (title, names) in enumerate(STEPS.items()):
         changes |= {name: getattr(released, name) for name in names}
         for seed in range(arguments.seeds):
             options = paper.replace(**changes, seed=seed)
-            cells[title, seed] = options, folder / f"step{k}" / f"seed{seed}"
+            cells[title, seed] = Cell(options, folder / f"step{k}" / f"seed{seed}", data)
     assert paper.replace(**changes) == released, "STEPS leave out a difference of the recipes"
-    data_folder = make_embedded(arguments.data / "embedded", workers=arguments.workers)
-    results = run_cells(cells, data_folder, arguments.workers)
+    results = run_cells(cells, arguments.workers)
     runs = {title: [results[title, seed] for seed in range(arguments.seeds)] for title in STEPS}
     head = ["Model", "accuracy %", "best validation %", "best epoch", "attention on the figure (uniform) %", "s"]
-    lines = [head, ["---"] * len(head)]
+    body = []
     for title, row in runs.items():
         deviation = f" ± {np.std([run['test'] for run in row], ddof=1):.1f}" if len(row) > 1 else ""
         mean = {name: np.mean([run[name] for run in row]) for name in row[0] if isinstance(row[0][name], (int, float))}
-        lines.append([
+        body.append([
             title, f"{mean['test']:.1f}{deviation}", f"{mean['valid']:.1f}", f"{mean['best_epoch']:.1f}",
             f"{100 * mean['attention_on_figure']:.1f} ({100 * mean['uniform_on_figure']:.1f})",
             f"{mean['training_seconds']:.0f}",
         ])  # fmt: skip
-    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    run_folder.write_file(folder / "recipes.md", lambda file: file.write(table.encode()))
+    run_folder.write_table(folder / "recipes", head, body)
     run_folder.write_json(folder / "recipes.json", runs)
     logs = {
         title: [
-            [json.loads(line) for line in open(cells[title, seed][1] / "log.jsonl", encoding="utf-8")]
+            [json.loads(line) for line in open(cells[title, seed].run / "log.jsonl", encoding="utf-8")]
             for seed in range(arguments.seeds)
         ]
         for title in STEPS
     }
     drawing.learning_curves(folder / "learning_curves.png", logs, "accuracy")
-    print(f"{table}{folder}/recipes.md, recipes.json and learning_curves.png: {time.monotonic() - began:.0f} s")
+    print(
+        f"{(folder / 'recipes.md').read_text()}{folder}/recipes.md, recipes.json and learning_curves.png: {time.monotonic() - began:.0f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,16 @@
 """Table 1: every model of the paper trained and tested on a data set, with its seeds; finished runs are kept.
 
-python scripts/table1.py embedded [--quick]
+    python scripts/table1.py embedded [--quick]
+    python scripts/table1.py ucf11 --data DIR        # also hmdb51, hollywood2; all of them: --data DIR/ucf11, ...
+
+Before it starts it says what time, memory and disk it needs. The data set's folder is made by
+scripts/extract_features.py; that of embedded by this script.
 """
 
 import json
 import time
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,10 +18,11 @@ import numpy as np
 import tyro
 
 from visual_attention import command_line, run_folder
-from visual_attention.cells import run_cells
-from visual_attention.options import MODELS, recipe
+from visual_attention.cells import Cell, run_cells
+from visual_attention.options import DATA_SETS, MODELS, RECIPES, Options, graph_options, recipe
 from visual_attention.util import drawing
 from visual_attention.util.embedded import make_embedded
+from visual_attention.util.workers import n_cores, worker_pool
 
 TITLES = {
     "softmax_regression": "Softmax regression (full cube)",
@@ -36,67 +42,158 @@ PAPER_TABLE1 = {
     "attention_lambda1": (83.52, 40.98, 43.18),
     "attention_lambda10": (81.44, 39.87, 42.92),
 }
+REAL = ("ucf11", "hmdb51", "hollywood2")
+SPLITS = {"hmdb51": ("split1", "split2", "split3")}  # a column is the mean over them
 DRAWN = ("attention_lambda0", "attention_mlp_lambda0")  # the models of which pictures are made
 
 
 @dataclass(frozen=True)
 class Arguments:
-    data_set: Annotated[Literal["embedded"], tyro.conf.Positional] = "embedded"
-    """which data set"""
-    quick: bool = False
-    """one seed and three epochs, in folders of their own: a look, not a result"""
+    data_set: Annotated[Literal[(*DATA_SETS, "all")], tyro.conf.Positional] = "embedded"
+    """which column; all: the three real data sets"""
+    data: Path | None = None
+    """folder of the data set, data/DATA_SET if not given; for hmdb51 that of split1, split2 and split3; for all that of
+    the three data sets"""
+    recipe: Literal[tuple(RECIPES)] = "paper"
+    """whose hyper-parameters"""
+    models: tuple[Literal[tuple(MODELS)], ...] = tuple(MODELS)
+    """rows of the table"""
     seeds: int = 3
     """runs of each model"""
+    quick: bool = False
+    """one seed and three epochs, in folders of their own: a look, not a result"""
+    change: tuple[str, ...] = ()
+    """options that differ from the recipe, for all models: --change max_epochs=1 dim=64"""
     workers: int | None = None
-    """processes that train side by side, each with its share of the cores; as many as cores if not given"""
-    data: Path = Path("data")
-    """folder in which the data set's features are made, or found"""
+    """processes that train side by side, each with its share of the cores; if not given, as many as cores and memory
+    allow, one on a GPU"""
     runs: Path = Path("runs")
-    """folder of the runs and of the table"""
+    """folder of the runs and of the tables"""
 
 
 def main():
     arguments = tyro.cli(Arguments, description=__doc__)
-    name = arguments.data_set
-    folder = arguments.runs / (f"{name}_quick" if arguments.quick else name)
-    seeds = range(1 if arguments.quick else arguments.seeds)
-    changes = {"max_epochs": 3} if arguments.quick else {}
     for option in ("seeds", "workers"):
         if (value := getattr(arguments, option)) is not None and value < 1:
             raise ValueError(f"option --{option} is {value}; expected at least 1")
-    began = time.monotonic()
-    data_folder = make_embedded(arguments.data / name, workers=arguments.workers)
-    # in reverse the one that takes longest comes first
-    cells = {
-        (model, seed): (recipe("paper", name, model, seed=seed, **changes), folder / model / f"seed{seed}")
-        for model in reversed(MODELS)
-        for seed in seeds
-    }
-    results = run_cells(cells, data_folder, arguments.workers, draw_sheet)
-    by_model = {model: [results[model, seed] for seed in seeds] for model in MODELS}
+    for name in REAL if arguments.data_set == "all" else [arguments.data_set]:
+        data = arguments.data or Path("data") / name
+        if arguments.data_set == "all":
+            data = (arguments.data or Path("data")) / name
+        make_column(name, data, arguments)
+
+
+def changes_of(words):
+    """{"max_epochs": 1} of ("max_epochs=1",); ValueError where one is no option, or no value of it."""
+    kinds, changes = {field.name: field.type for field in fields(Options)}, {}
+    for word in words:
+        name, _, value = word.partition("=")
+        name = name.replace("-", "_")
+        if name not in kinds:
+            raise ValueError(
+                f"option --change has {word!r}; expected NAME=VALUE, NAME one of scripts/show_recipes.py's"
+            )
+        if kinds[name] is bool and value not in ("True", "False"):
+            raise ValueError(f"option --change has {word!r}; expected {name}=True or {name}=False")
+        try:
+            changes[name] = (
+                value == "True" if kinds[name] is bool else kinds[name](value) if kinds[name] in (int, float) else value
+            )
+        except ValueError:
+            raise ValueError(f"option --change has {word!r}; expected a number") from None
+    return changes
+
+
+def make_column(name, data, arguments):
+    """Trains and tests all cells of a data set; tables and pictures in runs/<name>."""
+    began, quick = time.monotonic(), arguments.quick
+    title = name + ("" if arguments.recipe == "paper" else f"_{arguments.recipe}") + ("_quick" if quick else "")
+    folder, seeds = arguments.runs / title, range(1 if quick else arguments.seeds)
+    changes = ({"max_epochs": 3} if quick else {}) | changes_of(arguments.change)
+    if name == "embedded":
+        make_embedded(data, workers=arguments.workers)
+    elif not data.is_dir():
+        raise FileNotFoundError(
+            f"{data}: no such folder; expected the features of {name}, made by scripts/extract_features.py "
+            f"--lists data_lists/{name} --videos VIDEOS --out {data} --extractor googlenet (or give --data)"
+        )
+    cells = {}
+    for model in reversed(arguments.models):  # in reverse the one that takes longest comes first
+        for split in SPLITS.get(name, ("",)):
+            for seed in seeds:
+                options = recipe(arguments.recipe, name, model, **{"seed": seed, **changes})
+                cells[model, split, seed] = Cell(options, folder / split / model / f"seed{seed}", data / split)
+    workers = check_needs(name, folder, cells, arguments.workers)
+    results = run_cells(cells, workers, draw_sheet)
+    by_model = defaultdict(list)
+    for model in arguments.models:
+        for seed in seeds:
+            by_model[model].append([results[model, split, seed] for split in SPLITS.get(name, ("",))])
     write_table(folder, name, by_model)
-    draw_curves(folder, by_model, seeds)
+    write_class_table(folder, by_model)
+    draw_curves(
+        folder,
+        {model: [cell.run for key, cell in cells.items() if key[0] == model] for model in arguments.models},
+        by_model,
+    )
     print((folder / "table1.md").read_text())
-    print(f"{folder}/table1.md, learning_curves.png and {', '.join(f'{model}.png' for model in DRAWN)}: ", end="")
-    print(f"{time.monotonic() - began:.0f} s")
+    print(f"{folder}/table1.md, classes.md, learning_curves.png: {time.monotonic() - began:.0f} s")
+
+
+# ---------------------------------------------------------------- before it starts
+
+
+def check_needs(name, folder, cells, workers):
+    """Says what the cells that are not finished need; how many workers to use. ValueError: it cannot be had."""
+    from visual_attention import budget
+
+    open_cells = [cell for cell in cells.values() if not (cell.run / "result.json").is_file()]
+    if not open_cells:
+        return 1
+    sizes = {cell.data: budget.sizes(cell.data, cell.options) for cell in open_cells}
+    with worker_pool(1) as pool:  # in a process of its own: JAX would keep a GPU's memory
+        rate, gpu = pool.submit(budget.matmul_rate).result()
+    needs = [budget.need(cell.options, *sizes[cell.data], rate) for cell in open_cells]
+    memory, disk = budget.available_gb(folder)
+    most, wanted = max(need.memory_gb for need in needs), sum(need.disk_gb for need in needs)
+    n_graphs = len({graph_options(cell.options) for cell in open_cells})
+    hours = sum(need.seconds for need in needs) / 3600 + n_graphs * 30 / 3600
+    print(
+        f"{name}: {len(open_cells)} runs to do, {sum(map(sum, (s[0] for s in sizes.values()))):,} windows; about "
+        f"{hours:.1f} hours at {rate / 1e9:,.0f} GFLOP/s; {most:.1f} GB of memory a worker ({memory:.1f} free); "
+        f"{wanted:.1f} GB of disk ({disk:.1f} free)",
+        flush=True,
+    )
+    if wanted > disk:
+        raise ValueError(f"{folder}: needs {wanted:.1f} GB of disk, {disk:.1f} are free; give another folder by --runs")
+    fit = 1 if gpu else min(n_cores(), int(memory / most))
+    if (workers or 1) > memory / most:
+        raise ValueError(
+            f"{workers or 1} worker(s) need {(workers or 1) * most:.1f} GB of memory, {memory:.1f} are free; expected "
+            "fewer --workers, or less of it by --change memory_gb=1 batch_size=32"
+        )
+    return workers or fit
+
+
+# ---------------------------------------------------------------- tables and pictures
 
 
 def write_table(folder, data_set, results):
-    """table1.json, .md, .csv and .tex."""
+    """table1.json, .md, .csv and .tex. results: model -> a list for each seed of result.json's, one a split."""
     rows = []
-    for model, runs in results.items():
-        values = [run["test"] for run in runs]
+    for model, seeds in results.items():
+        runs = [run for seed in seeds for run in seed]
+        values = [float(np.mean([run["test"] for run in seed])) for seed in seeds]
         rows.append(
             {
                 "model": model,
                 "metric": runs[0]["metric"],
                 "values_by_seed": values,
+                "values_by_split": np.mean([[run["test"] for run in seed] for seed in seeds], axis=0).tolist(),
                 "mean": float(np.mean(values)),
                 "deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None,
                 "seconds": sum(run["training_seconds"] + run["test_seconds"] for run in runs),
-                "paper": dict(zip(("ucf11", "hmdb51", "hollywood2"), PAPER_TABLE1[model], strict=True))
-                if model in PAPER_TABLE1
-                else None,
+                "paper": dict(zip(REAL, PAPER_TABLE1[model], strict=True)) if model in PAPER_TABLE1 else None,
             }
         )
         if "attention_on_figure" in runs[0]:
@@ -104,10 +201,10 @@ def write_table(folder, data_set, results):
             rows[-1]["uniform_on_figure"] = runs[0]["uniform_on_figure"]
     run_folder.write_json(folder / "table1.json", {"data_set": data_set, "cells": rows})
 
-    head = [
-        "Model", f"{data_set} {rows[0]['metric']} %", "attention on the figure (uniform) %", "s",
-        "paper: UCF-11 acc %", "paper: HMDB-51 acc %", "paper: Hollywood2 mAP %",
-    ]  # fmt: skip
+    splits, figure = SPLITS.get(data_set, ()), "attention_on_figure" in rows[0] or data_set == "embedded"
+    head = ["Model", f"{data_set} {rows[0]['metric']} %", *splits]
+    head += ["attention on the figure (uniform) %"] if figure else []
+    head += ["s", "paper: UCF-11 acc %", "paper: HMDB-51 acc %", "paper: Hollywood2 mAP %"]
     body = []
     for row in rows:
         deviation = "" if row["deviation"] is None else f" ± {row['deviation']:.1f}"
@@ -115,54 +212,49 @@ def write_table(folder, data_set, results):
         if "attention_on_figure" in row:
             share = f"{100 * row['attention_on_figure']:.1f} ({100 * row['uniform_on_figure']:.1f})"
         literature = [f"{v:.2f}" for v in row["paper"].values()] if row["paper"] else ["", "", ""]
-        body.append(
-            [TITLES[row["model"]], f"{row['mean']:.1f}{deviation}", share, f"{row['seconds']:.0f}", *literature]
-        )
-    lines = [head, ["---"] * len(head), *body]
-    write = {
-        "md": "".join(f"| {' | '.join(line)} |\n" for line in lines),
-        "csv": "".join(",".join(f'"{cell}"' for cell in line) + "\n" for line in [head, *body]),
-        "tex": latex(head, body),
-    }
-    for ending, text in write.items():
-        run_folder.write_file(folder / f"table1.{ending}", lambda file, text=text: file.write(text.encode()))
+        by_split = [f"{value:.1f}" for value in row["values_by_split"]] if splits else []
+        body.append([TITLES[row["model"]], f"{row['mean']:.1f}{deviation}", *by_split, *([share] if figure else []),
+                     f"{row['seconds']:.0f}", *literature])  # fmt: skip
+    run_folder.write_table(folder / "table1", head, body)
 
 
-def latex(head, body):
-    """The table as a LaTeX tabular."""
-    rules = {"±": r"$\pm$", "λ": r"$\lambda$", "%": r"\%", "_": r"\_"}
-    lines = []
-    for cells in (head, *body):
-        line = " & ".join(cells)
-        for sign, command in rules.items():
-            line = line.replace(sign, command)
-        lines.append(line + r" \\")
-    return "\n".join([rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", r"\hline", lines[0], r"\hline", *lines[1:],
-                      r"\hline", r"\end{tabular}", ""])  # fmt: skip
+def write_class_table(folder, results):
+    """classes.md, .csv and .tex: accuracy or average precision of each class, means over seeds and splits."""
+    columns = {model: [run["classes"] for seed in seeds for run in seed] for model, seeds in results.items()}
+    names = [row["class"] for row in next(iter(columns.values()))[0]]
+    body = []
+    for k, name in enumerate(names):
+        cells = [[run[k]["percent"] for run in runs if run[k]["percent"] is not None] for runs in columns.values()]
+        body.append([name, *(f"{np.mean(cell):.1f}" if cell else "" for cell in cells)])
+    run_folder.write_table(folder / "classes", ["Class", *(TITLES[model] for model in columns)], body)
 
 
-def draw_curves(folder, results, seeds):
-    """Learning curves of all models, means over seeds."""
+def draw_curves(folder, runs, results):
+    """Learning curves of all models, means over seeds and splits."""
     logs = {
-        TITLES[model]: [
-            [json.loads(line) for line in open(folder / model / f"seed{seed}" / "log.jsonl", encoding="utf-8")]
-            for seed in seeds
-        ]
-        for model in results
+        TITLES[model]: [[json.loads(line) for line in open(run / "log.jsonl", encoding="utf-8")] for run in folders]
+        for model, folders in runs.items()
     }
-    drawing.learning_curves(folder / "learning_curves.png", logs, results["attention_lambda0"][0]["metric"])
+    metric = next(iter(results.values()))[0][0]["metric"]
+    drawing.learning_curves(folder / "learning_curves.png", logs, metric)
 
 
-def draw_sheet(name, seed, run, test):
+def draw_sheet(cell, test):
     """Where a model looked: two test videos it gets right and two it gets wrong. Part of a worker's job."""
-    if name not in DRAWN or seed != 0:
+    model_name, seed = cell.run.parts[-2:]
+    if model_name not in DRAWN or seed != "seed0":
         return
     from visual_attention import pictures
     from visual_attention.model import trained_model
 
-    model = trained_model(run, test.table.dtype)
-    sheet = pictures.sheet(model, test, run_folder.load_predictions(run), f"{TITLES[name]}: where it looked")
-    sheet.save(run.parents[1] / f"{name}.png")
+    model = trained_model(cell.run, test.table.dtype)
+    try:
+        sheet = pictures.sheet(
+            model, test, run_folder.load_predictions(cell.run), f"{TITLES[model_name]}: where it looked"
+        )
+        sheet.save(cell.run.parents[1] / f"{model_name}.png")
+    except (OSError, ValueError, ImportError) as error:  # videos are not needed for the numbers, only for pictures
+        print(f"{cell.run}: no picture ({error})", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import numpy as np
 
 from visual_attention.options import Options
 from visual_attention.released import pickled_options
+from visual_attention.util import tables
 
 PACKAGES = ("pytensor", "jax", "numpy", "scipy", "h5py")
 
@@ -57,6 +58,14 @@ def write_file(path, write):
 
 def write_json(path, value):
     write_file(path, lambda file: file.write((json.dumps(value, indent=2) + "\n").encode()))
+
+
+def write_table(stem, head, body):
+    """Writes a table, rows of texts under a head, as <stem>.md, .csv and .tex."""
+    Path(stem).parent.mkdir(parents=True, exist_ok=True)
+    for ending, form in tables.FORMATS.items():
+        text = form(head, body)
+        write_file(f"{stem}.{ending}", lambda file, text=text: file.write(text.encode()))
 
 
 def provenance():

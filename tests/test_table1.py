@@ -3,12 +3,18 @@
 import csv
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from visual_attention.options import MODELS
+from visual_attention import actrec, budget
+from visual_attention.cells import Cell
+from visual_attention.options import DATA_SETS, MODELS, RECIPES, recipe
+from visual_attention.util.data_lists import write_lists
+from visual_attention.util.frame_table import FrameTableWriter
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "table1.py"
 
@@ -23,12 +29,13 @@ def table1():
 
 def result(test, share=None):
     found = {"metric": "accuracy", "test": test, "training_seconds": 2.0, "test_seconds": 0.5}
+    found["classes"] = [{"class": "a", "percent": test}, {"class": "b", "percent": None}]
     return found | ({} if share is None else {"attention_on_figure": share, "uniform_on_figure": 0.125})
 
 
 def test_table(table1, tmp_path):
-    results = {name: [result(40.0), result(44.0), result(48.0)] for name in MODELS}
-    results["attention_lambda0"] = [result(50.0, 0.25), result(50.0, 0.27)]
+    results = {name: [[result(40.0)], [result(44.0)], [result(48.0)]] for name in MODELS}
+    results["attention_lambda0"] = [[result(50.0, 0.25)], [result(50.0, 0.27)]]
     table1.write_table(tmp_path, "embedded", results)
     cells = {cell["model"]: cell for cell in json.loads((tmp_path / "table1.json").read_text())["cells"]}
     assert list(cells) == list(MODELS)
@@ -50,7 +57,7 @@ def test_table(table1, tmp_path):
 
 
 def test_one_seed_has_no_deviation(table1, tmp_path):
-    table1.write_table(tmp_path, "embedded", {name: [result(40.0)] for name in MODELS})
+    table1.write_table(tmp_path, "embedded", {name: [[result(40.0)]] for name in MODELS})
     assert "| 40.0 |" in (tmp_path / "table1.md").read_text()
 
 
@@ -58,3 +65,81 @@ def test_paper_rows_are_the_papers(table1):
     """The paper's own rows, in its order; ours that it does not have stand last."""
     assert list(MODELS)[: len(table1.PAPER_TABLE1)] == list(table1.PAPER_TABLE1)
     assert set(table1.TITLES) == set(MODELS)
+
+
+def test_splits_are_averaged(table1, tmp_path):
+    results = {
+        "attention_lambda0": [[result(40.0), result(50.0), result(60.0)], [result(42.0), result(52.0), result(62.0)]]
+    }
+    table1.write_table(tmp_path, "hmdb51", results)
+    row = json.loads((tmp_path / "table1.json").read_text())["cells"][0]
+    assert row["values_by_seed"] == [50, 52] and row["values_by_split"] == [41, 51, 61] and row["mean"] == 51
+    head, line = list(csv.reader((tmp_path / "table1.csv").open()))
+    assert head[1:5] == ["hmdb51 accuracy %", "split1", "split2", "split3"]
+    assert line[1:5] == ["51.0 ± 1.4", "41.0", "51.0", "61.0"]
+    table1.write_class_table(tmp_path, results)
+    rows = list(csv.reader((tmp_path / "classes.csv").open()))
+    assert rows[1:] == [["a", "51.0"], ["b", ""]]
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (["max_epochs=2", "lrate=0.5", "use_dropout=False", "pooling=mean"],
+         {"max_epochs": 2, "lrate": 0.5, "use_dropout": False, "pooling": "mean"}),
+        (["max-epochs=2"], {"max_epochs": 2}),
+        (["epochs=2"], "option --change has 'epochs=2'; expected NAME=VALUE, NAME one of scripts/show_recipes.py's"),
+        (["dim=many"], "option --change has 'dim=many'; expected a number"),
+        (["selector=yes"], "option --change has 'selector=yes'; expected selector=True or selector=False"),
+    ],
+)  # fmt: skip
+def test_changed_options(table1, words, expected):
+    if isinstance(expected, dict):
+        assert table1.changes_of(words) == expected
+    else:
+        with pytest.raises(ValueError) as error:
+            table1.changes_of(words)
+        assert str(error.value) == expected
+
+
+def test_needs_are_those_of_the_parameters():
+    for data_set in DATA_SETS:
+        for model in MODELS:
+            for name in RECIPES:
+                options = recipe(name, data_set, model, dim=9, dim_out=7, ctx_dim=11, ctx2out=True, selector=True,
+                                 n_layers_out=3)  # fmt: skip
+                assert budget.n_params(options) == sum(value.size for value in actrec.init_params(options).values())
+
+
+def test_what_does_not_suffice_is_refused(table1, tmp_path, monkeypatch):
+    for part in ("train", "valid", "test"):
+        with FrameTableWriter(tmp_path / f"{part}_features.h5", 49, 64) as table:
+            table.append(np.zeros((40, 49, 64)))
+        write_lists(tmp_path, part, ["a", "b"], [35, 5], [0, 1])
+    options = recipe("paper", "embedded", training_stride=2)
+    assert budget.sizes(tmp_path, options) == ([4, 7, 7], [40 * 49 * 64 * 2 / 1e9] * 3, 2)
+    cells = {"a": Cell(options, tmp_path / "run", tmp_path)}
+    monkeypatch.setattr(budget, "available_gb", lambda folder: (100.0, 0.0))
+    with pytest.raises(ValueError, match="needs 0.0 GB of disk, 0.0 are free; give another folder by --runs"):
+        table1.check_needs("embedded", tmp_path / "runs", cells, None)
+    monkeypatch.setattr(budget, "available_gb", lambda folder: (0.5, 100.0))
+    with pytest.raises(ValueError, match="GB of memory, 0.5 are free; expected fewer --workers, or less"):
+        table1.check_needs("embedded", tmp_path / "runs", cells, None)
+    monkeypatch.setattr(budget, "available_gb", lambda folder: (100.0, 100.0))
+    assert table1.check_needs("embedded", tmp_path / "runs", cells, 3) == 3
+
+
+def test_table2(tmp_path):
+    def table2():
+        done = subprocess.run([sys.executable, str(SCRIPT.with_name("table2.py")), "--runs", str(tmp_path)],
+                              capture_output=True, text=True)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return list(csv.reader((tmp_path / "table2.csv").open())), done.stdout
+
+    rows, text = table2()
+    assert rows[3] == ["Soft attention (this project, measured)", "frames", "not run", "not run"]
+    assert "bash scripts/table1.sh hmdb51 --data DIR makes it" in text and len(rows) == 11
+    (tmp_path / "hmdb51").mkdir()
+    cells = [{"model": "attention_lambda0", "mean": 40.04, "deviation": None}]
+    (tmp_path / "hmdb51" / "table1.json").write_text(json.dumps({"cells": cells}))
+    assert table2()[0][3][2:] == ["40.0", "not run"]
