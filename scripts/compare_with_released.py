@@ -149,9 +149,8 @@ def compare_recipes(arguments):
         for title in STEPS
     }
     drawing.learning_curves(folder / "learning_curves.png", logs, "accuracy")
-    print(
-        f"{(folder / 'recipes.md').read_text()}{folder}/recipes.md, recipes.json and learning_curves.png: {time.monotonic() - began:.0f} s"
-    )
+    print((folder / "recipes.md").read_text(), end="")
+    print(f"{folder}/recipes.md, recipes.json and learning_curves.png: {time.monotonic() - began:.0f} s")
 
 
 if __name__ == "__main__":
