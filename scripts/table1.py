@@ -10,7 +10,7 @@ scripts/extract_features.py; that of embedded by this script.
 import json
 import time
 from collections import defaultdict
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,7 +19,8 @@ import tyro
 
 from visual_attention import command_line, run_folder
 from visual_attention.cells import Cell, run_cells
-from visual_attention.options import DATA_SETS, MODELS, RECIPES, Options, graph_options, recipe
+from visual_attention.command_line import changes_of
+from visual_attention.options import DATA_SETS, MODELS, RECIPES, graph_options, recipe
 from visual_attention.util import drawing
 from visual_attention.util.embedded import make_embedded
 from visual_attention.util.workers import n_cores, worker_pool
@@ -81,27 +82,6 @@ def main():
         if arguments.data_set == "all":
             data = (arguments.data or Path("data")) / name
         make_column(name, data, arguments)
-
-
-def changes_of(words):
-    """{"max_epochs": 1} of ("max_epochs=1",); ValueError where one is no option, or no value of it."""
-    kinds, changes = {field.name: field.type for field in fields(Options)}, {}
-    for word in words:
-        name, _, value = word.partition("=")
-        name = name.replace("-", "_")
-        if name not in kinds:
-            raise ValueError(
-                f"option --change has {word!r}; expected NAME=VALUE, NAME one of scripts/show_recipes.py's"
-            )
-        if kinds[name] is bool and value not in ("True", "False"):
-            raise ValueError(f"option --change has {word!r}; expected {name}=True or {name}=False")
-        try:
-            changes[name] = (
-                value == "True" if kinds[name] is bool else kinds[name](value) if kinds[name] in (int, float) else value
-            )
-        except ValueError:
-            raise ValueError(f"option --change has {word!r}; expected a number") from None
-    return changes
 
 
 def make_column(name, data, arguments):

@@ -14,11 +14,12 @@ from visual_attention.util.workers import n_cores, worker_pool
 
 @dataclass(frozen=True)
 class Cell:
-    """A run to be made: its options, its folder, and the folder of its data."""
+    """A run to be made: its options, its folder, and the folder of its data; fold: see `training.load_parts`."""
 
     options: Options
     run: Path
     data: Path
+    fold: tuple[int, int] | None = None
 
 
 def run_cells(cells, workers=None, after=None):
@@ -39,14 +40,15 @@ def run_cells(cells, workers=None, after=None):
 
 
 def _run_group(cells, after):
-    from visual_attention.training import load_part, run_cell  # a worker's imports: the parent needs neither
+    from visual_attention.training import load_parts, run_cell  # a worker's imports: the parent needs neither
 
     results, loaded, parts = {}, None, None
     for name, cell in cells.items():
-        windows = cell.data, cell.options.fps, cell.options.training_stride, cell.options.testing_stride
+        o = cell.options
+        windows = cell.data, cell.fold, o.fps, o.training_stride, o.testing_stride, o.memory_gb
         if windows != loaded:  # most cells of a graph have their windows in common
-            parts = {part: load_part(cell.data, part, cell.options) for part in ("train", "valid", "test")}
-            loaded = windows
+            loaded, parts = windows, None  # what was loaded before is freed first
+            parts = load_parts(cell.data, o, cell.fold)
         result = results[name] = run_cell(cell.options, cell.run, parts)
         tqdm.write(f"{cell.run}: {result['metric']} {result['test']:.1f} %")
         sys.stdout.flush()

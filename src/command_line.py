@@ -2,7 +2,7 @@
 
 import sys
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +28,27 @@ def run(main, *args):
         sys.exit(f"error: out of memory ({error}); a smaller --batch-size or --memory-gb needs less")
     except (ValueError, OSError, ImportError, WriteError, CostError) as error:
         sys.exit(f"error: {error}")
+
+
+def changes_of(words):
+    """{"max_epochs": 1} of ("max_epochs=1",); ValueError where one is no option, or no value of it."""
+    kinds, changes = {field.name: field.type for field in fields(Options)}, {}
+    for word in words:
+        name, _, value = word.partition("=")
+        name = name.replace("-", "_")
+        if name not in kinds:
+            raise ValueError(
+                f"option --change has {word!r}; expected NAME=VALUE, NAME one of scripts/show_recipes.py's"
+            )
+        if kinds[name] is bool and value not in ("True", "False"):
+            raise ValueError(f"option --change has {word!r}; expected {name}=True or {name}=False")
+        try:
+            changes[name] = (
+                value == "True" if kinds[name] is bool else kinds[name](value) if kinds[name] in (int, float) else value
+            )
+        except ValueError:
+            raise ValueError(f"option --change has {word!r}; expected a number") from None
+    return changes
 
 
 # ---------------------------------------------------------------- training a run
@@ -92,8 +113,7 @@ def train_command(description, data_set=None, data=None):
             options=found or Options(),
         ),
     )
-    from visual_attention.training import load_part, run_cell
+    from visual_attention.training import load_parts, run_cell
 
-    parts = {part: load_part(arguments.data, part, arguments.options) for part in ("train", "valid", "test")}
-    result = run_cell(arguments.options, arguments.run, parts)
+    result = run_cell(arguments.options, arguments.run, load_parts(arguments.data, arguments.options))
     print(f"{arguments.run}: {result['metric']} {result['test']:.2f} % on test, {result['valid']:.2f} % on validation")

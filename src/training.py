@@ -33,7 +33,7 @@ from visual_attention.run_folder import (
 )
 from visual_attention.util import metrics, workers
 from visual_attention.util.data_handler import DataHandler, read_ahead
-from visual_attention.util.data_lists import read_class_names, read_lists
+from visual_attention.util.data_lists import folds_of_groups, read_class_names, read_lists
 from visual_attention.util.frame_table import FrameTable
 
 # ---------------------------------------------------------------- data
@@ -51,6 +51,21 @@ def load_part(folder, part, options):
         ctx_dim=options.ctx_dim,
         memory_gb=options.memory_gb,
     )
+
+
+def load_parts(folder, options, fold=None):
+    """The windows of train, valid and test.
+
+    fold (k, n): for cross-validation; train lacks the k-th of n folds of the training videos, which is test.
+    """
+    if fold is None:
+        return {part: load_part(folder, part, options) for part in ("train", "valid", "test")}
+    train, valid, held_out = load_part(folder, "train", options), load_part(folder, "valid", options), None
+    folds = folds_of_groups(train.lists, fold[1])
+    if options.training_stride != options.testing_stride:
+        held_out = load_part(folder, "train", options.replace(training_stride=options.testing_stride))
+    kept, left_out = np.flatnonzero(folds != fold[0]), np.flatnonzero(folds == fold[0])
+    return {"train": train.only(kept), "valid": valid, "test": (held_out or train).only(left_out)}
 
 
 def data_options(folder, ctx_dim=None, part="train"):

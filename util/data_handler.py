@@ -3,6 +3,7 @@
 Windows are the released program's blocks (util/data_handler.py) without its mixing of videos after a shuffle.
 """
 
+import copy
 import hashlib
 import queue
 import threading
@@ -81,6 +82,13 @@ class DataHandler:
     def labels(self):
         """Labels of the videos: (videos,) or (videos, C)."""
         return self.lists.labels
+
+    def only(self, videos):
+        """The same data without the windows of other videos (numbers in the lists, ascending); shares the table."""
+        part, keep = copy.copy(self), np.isin(self.video, videos)
+        part.index, part.video = self.index[:, keep], np.searchsorted(videos, self.video[keep]).astype("int32")
+        part.lists = self.lists.only(videos)
+        return part
 
     def place(self, put):
         """Moves the table in memory to where the backend computes, by `put`."""

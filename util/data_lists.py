@@ -21,6 +21,10 @@ class DataLists:
     def multilabel(self):
         return self.labels.ndim == 2
 
+    def only(self, videos):
+        """Lines of these videos alone, in their order."""
+        return DataLists([self.filenames[k] for k in videos], self.frame_numbers[videos], self.labels[videos])
+
 
 def write_lists(folder, part, filenames, frame_numbers, labels):
     """Writes the three lists of a part. `labels`: a number a video, or a row of 0 and 1 a video."""
@@ -72,6 +76,31 @@ def read_lists(folder, part, n_actions=None):
         raise ValueError(f"{label}, line 1: has {len(labels[0])} columns; expected {n_actions}, one a class")
     labels = np.array(labels)
     return DataLists(names, numbers, labels if multilabel else labels[:, 0])
+
+
+def group_of(name):
+    """What videos that must not be torn apart have in common: UCF-11's folder of a group, class/group/clip; HMDB-51's
+    source film, class/<source>_<class>_...; elsewhere each video is a group of its own."""
+    *folders, clip = name.split("/")
+    if len(folders) >= 2:
+        return "/".join(folders)
+    if folders and f"_{folders[0]}_" in clip:
+        return f"{folders[0]}/{clip[: clip.index(f'_{folders[0]}_')]}"
+    return name
+
+
+def folds_of_groups(lists, n):
+    """Fold of each video, 0 to n - 1, (videos,): groups of each class are dealt out in turn, largest first."""
+    groups, folds = {}, {}
+    for name, label in zip(lists.filenames, map(str, lists.labels.tolist()), strict=True):
+        groups.setdefault(group_of(name), []).append(label)
+    # with several labels, by the combination of them; each class goes on where the one before it ended
+    order = sorted(groups, key=lambda group: (groups[group][0], -len(groups[group]), group))
+    for k, group in enumerate(order):
+        folds[group] = k % n
+    if len(order) < n:
+        raise ValueError(f"the training videos are of {len(order)} groups; expected at least as many as folds, {n}")
+    return np.array([folds[group_of(name)] for name in lists.filenames])
 
 
 def _read_lines(path):
