@@ -3,7 +3,8 @@
 python scripts/make_data_lists.py ucf11 --root DIR/UCF11_updated_mpg
 
 It says what is missing, extra, renamed or unreadable, then rebuilds the lists by the rules of data_lists/README.md and
-compares them with data_lists/, or writes them with --out. The exit status is 1 where lists and disk do not agree.
+compares them with data_lists/, or writes them with --out. The exit status is 1 where the disk agrees neither with
+data_lists/ nor with lists that were written.
 """
 
 from dataclasses import dataclass

@@ -137,7 +137,15 @@ def _write_lines(path, values):
 def _read_lines(path):
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such list; it is written beside the features")
-    return path.read_text(encoding="utf-8").splitlines()
+    return text_lines(path)
+
+
+def text_lines(path):
+    """Lines of a text file, whatever their ends; ValueError names a file that is no text."""
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is no text in UTF-8 (byte {error.start}); get or write the file again") from error
 
 
 def _whole_number(path, k, word, what, least=0):

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from tqdm import tqdm
 
-from .data_lists import PARTS, DataLists, check_inside_root, write_class_names, write_lists
+from .data_lists import PARTS, DataLists, check_inside_root, text_lines, write_class_names, write_lists
 from .video import EXTENSIONS, read_frames
 
 DATA_SETS = ("ucf11", "hmdb51", "hollywood2")
@@ -247,7 +247,7 @@ def _read_official_file(path, values, expected):
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file, though the official files beside it are there; get it again")
     clips = {}
-    for k, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+    for k, line in enumerate(text_lines(path)):
         words = line.rsplit(maxsplit=1)
         if not words:
             continue
