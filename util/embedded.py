@@ -23,12 +23,11 @@ from PIL import Image, ImageDraw, ImageFilter
 from scipy.ndimage import uniform_filter
 from tqdm import tqdm
 
-from visual_attention.util.data_lists import write_class_names, write_lists
+from visual_attention.util.data_lists import PARTS, write_class_names, write_lists
 from visual_attention.util.frame_table import FrameTableWriter
 from visual_attention.util.workers import worker_pool
 
 ACTIONS = ("walk", "wave", "jack", "punch", "wheel_left", "wheel_right", "squat_push", "squat_drop")
-PARTS = ("train", "valid", "test")
 BACKWARDS = {"wheel_right": "wheel_left", "squat_drop": "squat_push"}  # the same poses, played backwards
 SIDE_VIEW = ("walk", "punch", "squat_push", "squat_drop")  # the others face the camera
 
