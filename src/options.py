@@ -97,6 +97,11 @@ class Options:
     """epochs"""
     batch_size: int = 128
     """B, windows of an update"""
+    shuffle: Literal["buffer", "global"] = "buffer"
+    """order of training windows where the frame table is larger than memory_gb (else always global). buffer: videos are
+    read whole, in random order, and windows drawn from those in a buffer of memory_gb; windows of videos that are not
+    near each other in that epoch's order never share a batch, so batches differ more in their mix of classes. global:
+    every order alike, each window read from the disk by itself, which is slow"""
     seed: int = 0
     """seed of initial weights, order of windows and dropout"""
 
@@ -106,7 +111,8 @@ class Options:
     floatX: Literal["float32", "float64"] = "float32"
     """precision of parameters and computation; float64 is for checks"""
     memory_gb: float = 4.0
-    """a frame table up to this size is held in memory, a larger one is read from disk"""
+    """a frame table up to this size is held in memory; a larger one is read from disk through a buffer of this size,
+    and batches read ahead come on top"""
     checkpoint_seconds: float = 60.0
     """a checkpoint is written this often, at the end of each epoch and on interruption"""
 
@@ -194,7 +200,7 @@ def recipe(name, data_set, model="attention_lambda0", **changes):
 # Options that are numbers inside one and the same compiled graph, or outside of it altogether.
 NOT_IN_GRAPH = (
     "alpha_c", "decay_c", "lrate", "init", "seed", "max_epochs", "fps", "training_stride", "testing_stride", "last_n",
-    "video_score", "memory_gb", "checkpoint_seconds",
+    "video_score", "shuffle", "memory_gb", "checkpoint_seconds",
 )  # fmt: skip
 
 

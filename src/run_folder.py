@@ -74,24 +74,31 @@ def provenance():
     return {"python": platform.python_version(), **versions, "machine": platform.machine(), "cores": os.cpu_count()}
 
 
-def open_run(folder, options, digest, data_folder):
-    """Makes a run's folder, or checks that what it holds is a run of the same options and data."""
+def open_run(folder, options, digest, data_folder, buffer_frames=0):
+    """Makes a run's folder, or checks that what it holds is a run of the same options and data.
+
+    buffer_frames: of the buffer from which training windows are drawn; that is all that memory_gb and shuffle change.
+    """
     path = Path(folder, "options.json")
-    ours = {"options": dataclasses.asdict(options), "data": digest}
+    ours = {"options": dataclasses.asdict(options), "data": digest, "buffer_frames": buffer_frames}
     if path.is_file():
         try:
-            theirs = json.loads(path.read_text())
-            theirs = {"options": theirs["options"], "data": theirs["data"]}
+            theirs = {"buffer_frames": 0} | json.loads(path.read_text())  # older runs had no buffer
+            # options younger than the run had their defaults; some of them change no result
+            there, data = dataclasses.asdict(Options()) | theirs["options"], theirs["data"]
         except (ValueError, KeyError) as error:
             raise ValueError(f"{path}: not a run's options ({error!r}); delete the folder or choose another") from error
-        # options younger than the run had their defaults; some of them change no result
-        there = dataclasses.asdict(Options()) | theirs["options"]
         changed = [
             f"{name} {there[name]} there, {value} now"
             for name, value in ours["options"].items()
-            if there[name] != value and name not in ("memory_gb", "checkpoint_seconds")
+            if there[name] != value and name not in ("memory_gb", "shuffle", "checkpoint_seconds")
         ]
-        changed += ["other data"] if theirs["data"] != digest else []
+        if theirs["buffer_frames"] != buffer_frames:
+            changed.append(
+                f"windows drawn from a buffer of {theirs['buffer_frames']} frames there, {buffer_frames} now (0: from "
+                f"all; --memory-gb was {there['memory_gb']:g}, --shuffle {there['shuffle']})"
+            )
+        changed += ["other data"] if data != digest else []
         if changed:
             raise ValueError(f"{folder}: holds a run of {'; '.join(changed)}. Delete it or choose another folder")
         return

@@ -209,7 +209,7 @@ def train(options, folder, train_data, valid_data):
     ):
         while position.epoch < options.max_epochs:
             epoch = position.epoch
-            order = np.random.default_rng([options.seed, 1, epoch]).permutation(train_data.n_windows)
+            order = train_data.shuffled(np.random.default_rng([options.seed, 1, epoch]), options.shuffle)
             batches = read_ahead(train_data.batches(order, options.batch_size, position.update))
             with contextlib.closing(batches):
                 for batch in batches:
@@ -262,7 +262,8 @@ def run_cell(options, folder, data):
     for part in data.values():
         check_data(options, part)
     read_class_names(test.folder, options.n_actions)  # what is wrong there should be said before training
-    open_run(folder, options, "-".join(part.digest() for part in data.values()), test.folder)
+    digest = "-".join(part.digest() for part in data.values())
+    open_run(folder, options, digest, test.folder, data["train"].buffer_frames(options.shuffle))
     if path.is_file():
         return json.loads(path.read_text())
     with only_process(folder):

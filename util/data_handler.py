@@ -1,10 +1,11 @@
-"""Frame table and lists -> windows -> batches, read ahead in the background.
+"""Frame table and lists -> windows -> batches, read ahead in the background; memory stays bounded.
 
 Windows are the released program's blocks (util/data_handler.py) without its mixing of videos after a shuffle.
 """
 
 import copy
 import hashlib
+import math
 import queue
 import threading
 from dataclasses import dataclass
@@ -48,9 +49,10 @@ class DataHandler:
     """Windows of one part of a data set.
 
         data = DataHandler("data/embedded", "train", maxlen=30, stride=4, ctx_dim=64)
-        for batch in read_ahead(data.batches(rng.permutation(data.n_windows), batch_size=32)): ...
+        for batch in read_ahead(data.batches(data.shuffled(rng), batch_size=32)): ...
 
-    A frame table of up to `memory_gb` is held in memory, a larger one is read from disk as batches need it.
+    A frame table of up to `memory_gb` is held in memory. A larger one is read from disk, by whole videos through a
+    buffer of up to that size where the order of windows allows it; batches read ahead come on top, T * B frames each.
     ValueError or FileNotFoundError says what is wrong with the folder's files.
     """
 
@@ -70,8 +72,9 @@ class DataHandler:
             )
         self.skip = self.table.fps // fps
         self.index, self.video = windows(self.lists.frame_numbers, maxlen, self.skip, stride)
-        size = self.table.n_frames * self.table.n_locations * self.table.depth * self.table.dtype.itemsize
-        self.memory = self.table.load() if size <= memory_gb * 1e9 else None
+        self.budget = int(memory_gb * 1e9 / self.table.frame_bytes)  # frames
+        self.in_memory = self.table.n_frames <= self.budget
+        self.memory = self.table.load() if self.in_memory else None
         self.placed = None
 
     @property
@@ -104,38 +107,116 @@ class DataHandler:
             sha.update(np.ascontiguousarray(self.table.read(row, row + 1)).tobytes())
         return sha.hexdigest()[:16]
 
+    def buffer_frames(self, shuffle):
+        """Frames of the buffer that `shuffled` draws from, 0 without one; ValueError where it is too small to mix."""
+        if self.in_memory or shuffle == "global":
+            return 0
+        longest, size = int(self.lists.frame_numbers.max()), self.table.frame_bytes / 1e9
+        if self.budget < 3 * longest:
+            raise ValueError(
+                f"{self.table.path}: a buffer of {self.budget * size:.3g} GB is too small to shuffle videos of up to "
+                f"{longest} frames; set --memory-gb {math.ceil(3000 * longest * size) / 1000:g} or more, "
+                "or --shuffle global"
+            )
+        return self.budget
+
+    def shuffled(self, rng, shuffle="buffer"):
+        """All windows in random order, which `rng`, the lists and `buffer_frames` alone decide.
+
+        global, or a table in memory: every order is as likely as any other. buffer, for a table on disk: videos are
+        laid end to end in random order, and each window is drawn from a span of frames around the middle of its video.
+        So a video is needed only while that span lasts, the videos needed at a time fit the budget, and each is read
+        once, whole. At both ends of the epoch the span is folded back: there down to half as many videos are mixed.
+        """
+        frames = self.buffer_frames(shuffle)
+        if not frames:
+            return rng.permutation(self.n_windows)
+        numbers = self.lists.frame_numbers
+        # videos that hang over the ends of the span add at most one of the longest; another is just being read
+        span = frames - 2 * int(numbers.max())
+        line = rng.permutation(len(numbers))
+        middle = np.empty(len(numbers))
+        middle[line] = np.cumsum(numbers[line]) - numbers[line] / 2
+        place = np.abs(middle[self.video] + span * (rng.random(self.n_windows) - 0.5))
+        return np.argsort(self.table.n_frames - np.abs(self.table.n_frames - place), kind="stable")
+
     def batches(self, order, batch_size, first=0):
-        """Batches of the windows in `order`, from batch number `first` on.
+        """Batches of the windows in `order`, from batch number `first` on, as if all before had been taken.
 
         After `place`, they index into the whole table; without it each carries the frames it needs, in an array of
         always the same shape.
         """
-        for start in range(first * batch_size, len(order), batch_size):
-            chosen = order[start : start + batch_size]
+        gather = None if self.placed is not None else self._gatherer(order, batch_size)
+        for number in range(first, -(-len(order) // batch_size)):
+            chosen = order[number * batch_size : (number + 1) * batch_size]
             index = np.zeros((len(self.index), batch_size), "int32")
             index[:, : len(chosen)] = self.index[:, chosen]
+            index[:, len(chosen) :] = self.index[0, chosen[0]]  # what fills up asks for no further frame
             mask = np.zeros(index.shape, "float32")
             mask[:, : len(chosen)] = 1
             y = np.zeros((batch_size, *self.labels.shape[1:]), "int32")
             y[: len(chosen)] = self.labels[self.video[chosen]]
-            if self.placed is None:
+            if gather is None:
+                yield Batch(self.placed, index, mask, y, chosen)
+            else:
                 rows, places = np.unique(index, return_inverse=True)
                 frames = np.zeros((index.size, self.table.n_locations, self.table.depth), self.table.dtype)
-                self._gather(rows, frames)
+                gather(rows, frames, number)
                 yield Batch(frames, places.reshape(index.shape).astype("int32"), mask, y, chosen)
-            else:
-                yield Batch(self.placed, index, mask, y, chosen)
 
-    def _gather(self, rows, out):
-        """Copies frames `rows`, in ascending order, to the first places of `out`."""
-        if self.memory is not None:
-            np.take(self.memory, rows, axis=0, out=out[: len(rows)], mode="clip")  # the default mode copies twice
-            return
-        runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)  # neighbours are read at once
+    def _gatherer(self, order, batch_size):
+        """How to copy frames `rows`, in ascending order, to the first places of `out` for batch `number` of `order`."""
+        if self.in_memory:
+            # the default mode copies twice
+            return lambda rows, out, number: np.take(self.memory, rows, axis=0, out=out[: len(rows)], mode="clip")
+        video, batch = self.video[order], np.arange(len(order)) // batch_size
+        first, last = np.zeros((2, len(self.labels)), int)  # batches that need a video; 0 and 0 also if none does
+        first[video[::-1]], last[video] = batch[::-1], batch
+        numbers = self.lists.frame_numbers
+        change = np.zeros(batch[-1] + 1, int)
+        np.add.at(change, first, numbers)
+        np.add.at(change, last, -numbers)
+        kept = int(np.cumsum(change).max())  # frames of videos that the next batch needs again
+        if kept + numbers.max() > self.budget:
+            return self._read_windows
+        return buffered_gatherer(self.table, numbers, last, kept)
+
+    def _read_windows(self, rows, out, number):
+        runs = np.split(rows, np.flatnonzero(np.diff(rows) > self.skip) + 1)  # neighbours are read at once
         done = 0
         for run in runs:
-            out[done : done + len(run)] = self.table.read(run[0], run[-1] + 1)
+            out[done : done + len(run)] = self.table.read(run[0], run[-1] + 1)[run - run[0]]
             done += len(run)
+
+
+def buffered_gatherer(table, numbers, last, kept):
+    """As `_gatherer`: reads a video whole when a batch first needs it, and keeps it until batch last[video].
+
+    numbers: frames of each video; kept: frames that are to be kept at most. One video more is in memory while read.
+    """
+    ends = np.cumsum(numbers)
+    buffer = np.empty((kept, table.n_locations, table.depth), table.dtype)
+    free, place = np.arange(kept), np.full(table.n_frames, -1)  # where in the buffer a frame is; -1: not there
+
+    def gather(rows, out, number):
+        nonlocal free
+        videos = np.unique(np.searchsorted(ends, rows, side="right"))
+        for k in videos[np.argsort(last[videos])]:  # those that leave make room for those that stay
+            start, stop = ends[k] - numbers[k], ends[k]
+            own = slice(*np.searchsorted(rows, (start, stop)))
+            where, leaves = place[start:stop], last[k] == number
+            if where[0] >= 0:
+                np.take(buffer, place[rows[own]], axis=0, out=out[own], mode="clip")
+                if leaves:
+                    free, where[:] = np.append(free, where), -1
+            else:
+                cubes = table.read(start, stop)
+                np.take(cubes, rows[own] - start, axis=0, out=out[own], mode="clip")
+                if not leaves:
+                    where[:], free = free[: len(where)], free[len(where) :]
+                    buffer[where] = cubes
+
+    return gather
 
 
 def read_ahead(batches, depth=2):

@@ -60,6 +60,7 @@ class FrameTable:
             raise ValueError(f"{path}: {width} numbers a frame are no multiple of the feature depth {depth}")
         self.n_locations, self.depth = width // depth, depth
         self.dtype = self.features.dtype
+        self.frame_bytes = width * self.dtype.itemsize
         self.fps = int(self.features.attrs.get("fps", 30))
 
     def read(self, start, stop):
@@ -68,7 +69,10 @@ class FrameTable:
             flat = self.features[start:stop]
         except OSError as error:
             raise ValueError(f"{self.path}: cannot read frames {start} to {stop} ({error}); make it again") from error
-        finite = np.isfinite(flat).all(axis=1)
+        if self.dtype == np.float16:  # isfinite takes longer for it than the disk; exponents tell the same
+            finite = (flat.view("uint16") & 0x7FFF).max(axis=1) < 0x7C00
+        else:
+            finite = np.isfinite(flat).all(axis=1)
         if not finite.all():
             bad = start + int(np.argmin(finite))
             raise ValueError(f"{self.path}: frame {bad} has NaN or infinite features; extract its video again")
