@@ -22,8 +22,8 @@ SCRIPT = Path(__file__).parents[1] / "scripts" / "cross_validate.py"
     "name, group",
     [
         ("basketball/v_shooting_01/v_shooting_01_02.mpg", "basketball/v_shooting_01"),
-        ("brush_hair/April_09_brush_hair_u_nm_np1_ba_goo_0.avi", "brush_hair/April_09"),
-        ("hit/A_hit_film_hit_u.avi", "hit/A"),
+        ("brush_hair/April_09_brush_hair_u_nm_np1_ba_goo_0.avi", "april_09"),
+        ("hit/A_hit_film_hit_f_cm_np1_fr_bad_2.avi", "a_hit_film"),
         ("AVIClips/actioncliptrain00001.avi", "AVIClips/actioncliptrain00001.avi"),
         ("walk/train_003", "walk/train_003"),
     ],

@@ -13,8 +13,8 @@ from stand_ins import DATA_LISTS, committed_lists, listed_names, make_tree
 
 from visual_attention import command_line
 from visual_attention.util import real_data_sets
-from visual_attention.util.data_lists import PARTS, read_part, read_video_lists
-from visual_attention.util.real_data_sets import LIST_FOLDERS, build_lists, hmdb51_source, read_official
+from visual_attention.util.data_lists import PARTS, group_of, read_part, read_video_lists
+from visual_attention.util.real_data_sets import LIST_FOLDERS, build_lists, read_official
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "make_data_lists.py"
 FOLDERS = [folder for folders in LIST_FOLDERS.values() for folder in folders]
@@ -74,15 +74,15 @@ def test_hmdb51_has_70_and_30_a_class_and_sources_in_one_part(folder):
     assert set(counts(folder, "train") + counts(folder, "valid")) == {70}
     assert set(counts(folder, "test")) == {30}
     assert counts(folder, "valid").min() >= 6 and counts(folder, "valid").max() == 11
-    train, valid = ({hmdb51_source(name) for name in names(folder, part)} for part in ("train", "valid"))
+    train, valid = ({group_of(name) for name in names(folder, part)} for part in ("train", "valid"))
     assert not train & valid
 
 
 def test_hmdb51_source_of_a_clip():
-    source = hmdb51_source("catch/Goalkeeper_Training_Day_#_2_catch_f_cm_np1_ba_bad_3.avi")
-    assert source == hmdb51_source("catch/Goalkeeper_Training_Day_#_2_catch_f_nm_np2_le_med_11.avi")
+    source = group_of("catch/Goalkeeper_Training_Day_#_2_catch_f_cm_np1_ba_bad_3.avi")
+    assert source == group_of("catch/Goalkeeper_Training_Day_#_2_catch_f_nm_np2_le_med_11.avi")
     assert source == "goalkeeper_training_day_#_2"
-    assert hmdb51_source("walk/other.avi") == "other"
+    assert group_of("walk/other.avi") == "walk/other.avi"
 
 
 def test_hollywood2_valid_is_one_block_with_every_action():
@@ -113,7 +113,7 @@ def test_readme_has_the_counts():
     for number, folder in enumerate(SPLITS, 1):
         classes = read_video_lists(DATA_LISTS / folder)[1]
         few = [f"{name} {n}" for name, n in zip(classes, counts(folder, "valid"), strict=True) if n != 11]
-        sources = [str(len({hmdb51_source(name) for name in names(folder, part)})) for part in ("valid", "train")]
+        sources = [str(len({group_of(name) for name in names(folder, part)})) for part in ("valid", "train")]
         assert rows[str(number)] == [", ".join(few), *sources]
 
 

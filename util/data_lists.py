@@ -7,6 +7,7 @@ still to be found and read: names are paths relative to the data set's root, whi
 Format of the released program's readers (util/data_handler.py), without its loss of the last character.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -138,15 +139,22 @@ def _write_lines(path, values):
     path.write_text("".join(f"{value}\n" for value in values), encoding="utf-8")
 
 
+def _hmdb51_source(name):
+    """The source video of a clip of HMDB-51, by its name; None where a name is not of that form:
+    <class>/<source>_<class>_<body>_<camera>_np<n>_<view>_<quality>_<number>.
+
+    Without regard to case, as one source is written in two ways.
+    """
+    action, stem = name.split("/")[0], PurePosixPath(name).stem
+    match = re.fullmatch(rf"(.+)_{re.escape(action)}_[a-z]+_[a-z]+_np\d+_[a-z]+_[a-z]+_\d+", stem)
+    return match[1].casefold() if match else None
+
+
 def group_of(name):
-    """What videos that must not be torn apart have in common: UCF-11's folder of a group, class/group/clip; HMDB-51's
-    source film, class/<source>_<class>_...; elsewhere each video is a group of its own."""
-    *folders, clip = name.split("/")
-    if len(folders) >= 2:
-        return "/".join(folders)
-    if folders and f"_{folders[0]}_" in clip:
-        return f"{folders[0]}/{clip[: clip.index(f'_{folders[0]}_')]}"
-    return name
+    """What videos that must not be torn apart have in common: UCF-11's folder of a group, class/group/video; HMDB-51's
+    source video, whatever the class; elsewhere each video is a group of its own."""
+    folders = name.split("/")[:-1]
+    return "/".join(folders) if len(folders) >= 2 else _hmdb51_source(name) or name
 
 
 def folds_of_groups(lists, n):

@@ -141,6 +141,8 @@ def learning_curves(path, runs, metric):
         left.plot(x, np.mean([[line["train_cost"] for line in run] for run in epochs], axis=0), **look)
         right.plot(x, np.mean([[line["valid_score"] for line in run] for run in epochs], axis=0), **look)
     left.set(xlabel="epoch", ylabel="training cost a window", yscale="log")
+    left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_minor_formatter("{x:g}")
     right.set(xlabel="epoch", ylabel=f"validation {metric} (%)", ylim=(0, 100))
     for axes in (left, right):
         axes.grid(alpha=0.3)

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from tqdm import tqdm
 
-from .data_lists import PARTS, DataLists, check_inside_root, text_lines, write_class_names, write_lists
+from .data_lists import PARTS, DataLists, check_inside_root, group_of, text_lines, write_class_names, write_lists
 from .video import EXTENSIONS, read_frames
 
 DATA_SETS = ("ucf11", "hmdb51", "hollywood2")
@@ -342,24 +342,14 @@ def _build_hmdb51(official):
         training = [name for name, tag in tags.items() if tag == 1]
         valid = _valid_sources(training, round(VALID_SHARE * HMDB51_TRAIN))
         parts = {
-            "train": [name for name in training if hmdb51_source(name) not in valid],
-            "valid": [name for name in training if hmdb51_source(name) in valid],
+            "train": [name for name in training if group_of(name) not in valid],
+            "valid": [name for name in training if group_of(name) in valid],
             "test": [name for name, tag in tags.items() if tag == 2],
         }
         lists[f"hmdb51/split{split}"] = {
             part: _single_label({name: numbers[name.split("/")[0]] for name in parts[part]}) for part in PARTS
         }
     return lists, class_names
-
-
-def hmdb51_source(name):
-    """The source video of a clip, by its name: <source>_<class>_<body>_<camera>_np<n>_<view>_<quality>_<number>.
-
-    Without regard to case, as one source is written in two ways.
-    """
-    action, stem = name.split("/")[0], PurePosixPath(name).stem
-    match = re.fullmatch(rf"(.+)_{re.escape(action)}_[a-z]+_[a-z]+_np\d+_[a-z]+_[a-z]+_\d+", stem)
-    return (match[1] if match else stem).casefold()
 
 
 def _valid_sources(training, most):
@@ -369,7 +359,7 @@ def _valid_sources(training, most):
     """
     clips = defaultdict(Counter)  # source -> class -> clips
     for name in training:
-        clips[hmdb51_source(name)][name.split("/")[0]] += 1
+        clips[group_of(name)][name.split("/")[0]] += 1
     taken, valid = Counter(), set()
     for source in sorted(clips, key=lambda source: (-len(clips[source]), source)):
         if all(taken[action] + n <= most for action, n in clips[source].items()):
