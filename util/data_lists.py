@@ -6,9 +6,11 @@ Format of the released program's readers (util/data_handler.py), without its los
 """
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
+
+PARTS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,41 @@ def read_class_names(folder, n_actions):
 def read_lists(folder, part, n_actions=None):
     """Reads and checks the lists of a part; ValueError or FileNotFoundError names the file and line."""
     filename, framenum, label = (Path(folder, f"{part}_{name}.txt") for name in ("filename", "framenum", "labels"))
-    names, numbers, labels = _read_lines(filename), _read_lines(framenum), _read_lines(label)
+    names, numbers = _read_names(filename), _read_lines(framenum)
+    _check_length(framenum, numbers, filename, names)
+    numbers = np.array([_whole_number(framenum, k, line, "frames of a video", 1) for k, line in enumerate(numbers)])
+    labels = _read_labels(label, filename, names, n_actions)
+    return DataLists(names, numbers, labels if labels.shape[1] > 1 else labels[:, 0])
+
+
+def read_part(folder, part):
+    """Names and labels of a part whose frames have not been counted: class numbers, or tuples of 0 and 1 a video.
+
+    Names are paths within the videos' folder; ValueError or FileNotFoundError names the file and line.
+    """
+    filename, label = (Path(folder, f"{part}_{name}.txt") for name in ("filename", "labels"))
+    names = _read_names(filename)
+    for k, name in enumerate(names):
+        if not name or PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive or ".." in Path(name).parts:
+            raise ValueError(f"{filename}, line {k + 1}: {name!r}; expected a path within the videos' folder")
+    labels = _read_labels(label, filename, names, None).tolist()
+    return names, [tuple(row) if len(row) > 1 else row[0] for row in labels]
+
+
+def _read_names(path):
+    names, seen = _read_lines(path), {}
     if not names:
-        raise ValueError(f"{filename}: is empty; expected a line a video")
-    for path, lines in ((framenum, numbers), (label, labels)):
-        if len(lines) != len(names):
-            raise ValueError(f"{path}: has {len(lines)} lines, but {filename} has {len(names)}; expected one a video")
-    seen = {}
+        raise ValueError(f"{path}: is empty; expected a line a video")
     for k, name in enumerate(names):
         if seen.setdefault(name, k) != k:
-            raise ValueError(f"{filename}, line {k + 1}: {name!r} stands on line {seen[name] + 1} already; remove one")
-    numbers = np.array([_whole_number(framenum, k, line, "frames of a video", 1) for k, line in enumerate(numbers)])
+            raise ValueError(f"{path}, line {k + 1}: {name!r} stands on line {seen[name] + 1} already; remove one")
+    return names
+
+
+def _read_labels(label, filename, names, n_actions):
+    """(videos, C) of 0 and 1, or (videos, 1) class numbers."""
+    labels = _read_lines(label)
+    _check_length(label, labels, filename, names)
     labels = [[_whole_number(label, k, word, "a label") for word in line.split(",")] for k, line in enumerate(labels)]
     multilabel = len(labels[0]) > 1
     for k, row in enumerate(labels):
@@ -70,8 +96,12 @@ def read_lists(folder, part, n_actions=None):
             raise ValueError(f"{label}, line {k + 1}: label {row[0]} is out of range; expected 0 to {n_actions - 1}")
     if multilabel and n_actions is not None and len(labels[0]) != n_actions:
         raise ValueError(f"{label}, line 1: has {len(labels[0])} columns; expected {n_actions}, one a class")
-    labels = np.array(labels)
-    return DataLists(names, numbers, labels if multilabel else labels[:, 0])
+    return np.array(labels)
+
+
+def _check_length(path, lines, filename, names):
+    if len(lines) != len(names):
+        raise ValueError(f"{path}: has {len(lines)} lines, but {filename} has {len(names)}; expected one a video")
 
 
 def _read_lines(path):
