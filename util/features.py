@@ -1,4 +1,4 @@
-"""From videos to a data set's folder: frame tables of a network's cubes, the lists beside them, and where they came from.
+"""From videos to a data set's folder: frame tables of a network's cubes, the lists beside them, and their origin.
 
 Every video is decoded once and becomes a piece, a frame table of its own in `<out>.partial/videos`; the tables are made
 of the pieces in the end, and the folder is renamed to `<out>` last. What is in `<out>.partial` is whole at any moment,
@@ -23,10 +23,10 @@ from .cluster import run_tasks
 from .data_handler import read_ahead
 from .data_lists import PARTS, read_lists, write_class_names, write_lists
 from .entries import by_video
-from .extractors import SIZE
+from .extractors import SIZE, gpu_is_there
 from .frame_table import FrameTable, FrameTableWriter, flush_to_disk, write_virtual_table
 from .video import read_frames
-from .workers import only_process
+from .workers import n_cores, only_process
 
 BLOCK = 256  # frames copied at once from a piece to a table
 OPTIONS = {  # settings, and how a message calls them
@@ -53,7 +53,7 @@ def extract(
     dtype="float16",
     layout="location",
     on_error="stop",
-    workers=1,
+    workers=None,
     cluster=None,
     progress=True,
 ):
@@ -65,15 +65,17 @@ def extract(
     HDF5 virtual datasets onto one `videos_features.h5` beside them.
 
     on_error: what becomes of a video that cannot be read: stop (ValueError, OSError) or skip (no list has it).
-    workers, cluster: as of `run_tasks`; the result is the same to the bit on processors of one kind.
+    workers, cluster: as of `run_tasks`; the result is the same to the bit on processors of one kind. Without either,
+    a process a core, or this one alone where there is a GPU.
 
-    Returns the number of frames made by this call, the seconds that took, and warnings, a line each.
+    Returns the number of frames made by this call, the seconds that took, the processes that did it (None: a cluster),
+    and warnings, a line each.
     FileExistsError: `out` or `<out>.partial` was made with other settings, or is something else. ValueError, OSError:
     a video cannot be read; a part has no videos left; no space.
     """
     if not 0 < fps < float("inf"):
         raise ValueError(f"fps is {fps}; expected a positive number of frames a second")
-    if batch_size < 1 or workers < 1:
+    if batch_size < 1 or (workers is not None and workers < 1):
         raise ValueError(f"batch size is {batch_size}, workers {workers}; expected at least 1 of each")
     out, root = Path(out).resolve(), Path(root).resolve()
     settings = {"videos": str(root), "extractor": extractor.name, "weights": extractor.weights_digest(), "fps": fps}
@@ -83,7 +85,7 @@ def extract(
         _check_settings(out, settings, "remove it or choose another folder")
         shutil.rmtree(out / "videos", ignore_errors=True)  # a process killed in its last moment leaves it
         check_features(out)
-        return 0, 0.0, []
+        return 0, 0.0, None, []
 
     partial = out.with_name(f"{out.name}.partial")
     partial.mkdir(parents=True, exist_ok=True)
@@ -94,6 +96,10 @@ def extract(
             _write(partial / "settings.json", json.dumps(settings, indent=1) + "\n")
         videos = by_video(entries)
         began = time.monotonic()
+        if cluster is not None:
+            workers = None
+        elif workers is None:
+            workers = 1 if gpu_is_there() else min(n_cores(), len(videos))
         records, new_frames = _make_pieces(
             videos, partial / "videos", extractor, fps, batch_size, dtype, on_error, workers, cluster, progress
         )
@@ -107,7 +113,7 @@ def extract(
         (partial / ".lock").unlink()
         os.rename(partial, out)
     shutil.rmtree(out / "videos")
-    return new_frames, seconds, warnings
+    return new_frames, seconds, workers, warnings
 
 
 def _digest(entries, root, class_names):
@@ -289,12 +295,9 @@ def _make_tables(entries, records, partial, extractor, fps, dtype, layout, progr
             if last_use[video] == table:
                 _piece(partial / "videos", records[video]).unlink(missing_ok=True)
 
-    starts = {}
-    if several:
-        counts = [n for _, _, n in rows["videos"]]
-        starts = {
-            path: sum for (path, _, _), sum in zip(rows["videos"], np.cumsum([0, *counts]).tolist(), strict=False)
-        }
+    starts, end = {}, 0  # of each video in the real table
+    for video, _, n in rows["videos"] if several else []:
+        starts[video], end = end, end + n
     for table, own in virtual.items():
         path = partial / f"{table}_features.h5"
         path.parent.mkdir(exist_ok=True)
