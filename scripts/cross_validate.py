@@ -41,6 +41,8 @@ class Arguments:
     """other options that differ from the recipe: --change lrate=3e-4 max_epochs=5"""
     workers: int | None = None
     """processes that train side by side, as many as cores if not given"""
+    cluster: str | None = None
+    """address of a Dask scheduler whose workers run the folds, instead of processes of this machine; docs/cluster.md"""
     runs: Path = Path("runs")
     """folder of the runs and of the table"""
 
@@ -59,7 +61,7 @@ def main():
         for k in range(arguments.folds):
             run = folder / f"layers{layers}_lambda{alpha_c:g}" / f"fold{k + 1}of{arguments.folds}"
             cells[layers, alpha_c, k] = Cell(options, run, data, (k, arguments.folds))
-    results = run_cells(cells, arguments.workers)
+    results = run_cells(cells, arguments.workers, arguments.cluster)
     scores = {setting: [results[*setting, k]["test"] for k in range(arguments.folds)] for setting in settings}
     metric = next(iter(results.values()))["metric"]
     head = ["LSTM layers", "λ", f"{metric} %", *(f"fold {k + 1}" for k in range(arguments.folds))]

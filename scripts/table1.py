@@ -68,6 +68,8 @@ class Arguments:
     workers: int | None = None
     """processes that train side by side, each with its share of the cores; if not given, as many as cores and memory
     allow, one on a GPU"""
+    cluster: str | None = None
+    """address of a Dask scheduler whose workers run the cells, instead of processes of this machine; docs/cluster.md"""
     runs: Path = Path("runs")
     """folder of the runs and of the tables"""
 
@@ -102,9 +104,12 @@ def make_column(name, data, arguments):
         for split in SPLITS.get(name, ("",)):
             for seed in seeds:
                 options = recipe(arguments.recipe, name, model, **{"seed": seed, **changes})
-                cells[model, split, seed] = Cell(options, folder / split / model / f"seed{seed}", data / split)
-    workers = check_needs(name, folder, cells, arguments.workers)
-    results = run_cells(cells, workers, draw_sheet)
+                run, sheet = folder / split / model / f"seed{seed}", None
+                if model in DRAWN and seed == 0:
+                    sheet = folder / split / f"{model}.png", f"{TITLES[model]}: where it looked"
+                cells[model, split, seed] = Cell(options, run, data / split, sheet=sheet)
+    workers = check_needs(name, folder, cells, arguments.workers, arguments.cluster)
+    results = run_cells(cells, workers, arguments.cluster)
     by_model = defaultdict(list)
     for model in arguments.models:
         for seed in seeds:
@@ -123,7 +128,7 @@ def make_column(name, data, arguments):
 # ---------------------------------------------------------------- before it starts
 
 
-def check_needs(name, folder, cells, workers):
+def check_needs(name, folder, cells, workers, cluster=None):
     """Says what the cells that are not finished need; how many workers to use. ValueError: it cannot be had."""
     from visual_attention import budget
 
@@ -146,6 +151,8 @@ def check_needs(name, folder, cells, workers):
     )
     if wanted > disk:
         raise ValueError(f"{folder}: needs {wanted:.1f} GB of disk, {disk:.1f} are free; give another folder by --runs")
+    if cluster is not None:  # its machines are not this one
+        return None
     fit = 1 if gpu else min(n_cores(), int(memory / most))
     if (workers or 1) > memory / most:
         raise ValueError(
@@ -217,24 +224,6 @@ def draw_curves(folder, runs, results):
     }
     metric = next(iter(results.values()))[0][0]["metric"]
     drawing.learning_curves(folder / "learning_curves.png", logs, metric)
-
-
-def draw_sheet(cell, test):
-    """Where a model looked: two test videos it gets right and two it gets wrong. Part of a worker's job."""
-    model_name, seed = cell.run.parts[-2:]
-    if model_name not in DRAWN or seed != "seed0":
-        return
-    from visual_attention import pictures
-    from visual_attention.model import trained_model
-
-    model = trained_model(cell.run, test.table.dtype)
-    try:
-        sheet = pictures.sheet(
-            model, test, run_folder.load_predictions(cell.run), f"{TITLES[model_name]}: where it looked"
-        )
-        sheet.save(cell.run.parents[1] / f"{model_name}.png")
-    except (OSError, ValueError, ImportError) as error:  # videos are not needed for the numbers, only for pictures
-        print(f"{cell.run}: no picture ({error})", flush=True)
 
 
 if __name__ == "__main__":

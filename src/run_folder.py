@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import dataclasses
-import fcntl
 import importlib.metadata
 import json
 import os
@@ -147,17 +146,6 @@ def write_params(path, model, history):
 
 def params_of(model):
     return {name: np.asarray(variable.get_value()) for name, variable in model.tparams.items()}
-
-
-@contextlib.contextmanager
-def only_process(folder):
-    """Holds the folder's lock; ValueError if another process does. The system frees it however a process ends."""
-    with open(Path(folder, ".lock"), "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ValueError(f"{folder}: another process is training this run; wait for it or stop it") from error
-        yield
 
 
 def load_predictions(folder):

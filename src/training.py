@@ -24,7 +24,6 @@ from visual_attention.run_folder import (
     Interrupted,
     WriteError,
     load_params,
-    only_process,
     open_run,
     params_of,
     write_file,
@@ -266,7 +265,7 @@ def run_cell(options, folder, data):
     open_run(folder, options, digest, test.folder, data["train"].buffer_frames(options.shuffle))
     if path.is_file():
         return json.loads(path.read_text())
-    with only_process(folder):
+    with workers.only_process(folder, "training this run"):
         model, position = train(options, folder, data["train"], data["valid"])
     result = {
         "valid": position.best,

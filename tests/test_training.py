@@ -15,10 +15,11 @@ import pytest
 
 from visual_attention.evaluation import evaluate, watch
 from visual_attention.model import trained_model
-from visual_attention.run_folder import WriteError, load_options, only_process, write_file
+from visual_attention.run_folder import WriteError, load_options, write_file
 from visual_attention.training import load_part
 from visual_attention.util.data_lists import write_class_names, write_lists
 from visual_attention.util.frame_table import FrameTable, FrameTableWriter
+from visual_attention.util.workers import only_process
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "train.py"
 TINY = "--maxlen 4 --dim 6 --dim-out 5 --n-layers-lstm 1 --batch-size 4 --max-epochs 3 --lrate 0.01".split()
@@ -210,7 +211,7 @@ def test_several_labels_a_video(data_folder, tmp_path):
 def test_two_processes_do_not_train_one_run(data_folder, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
-    with only_process(run):
+    with only_process(run, "training this run"):
         found = error_of(train(data_folder, run))
     assert found == f"error: {run}: another process is training this run; wait for it or stop it"
 

@@ -59,9 +59,14 @@ class FrameTable:
         if width % depth:
             raise ValueError(f"{path}: {width} numbers a frame are no multiple of the feature depth {depth}")
         self.n_locations, self.depth = width // depth, depth
+        for source in {mapped.file_name for mapped in self._sources()}:  # HDF5 would read fill values instead
+            FrameTable(path.parent / source).close()
         self.dtype = self.features.dtype
         self.frame_bytes = width * self.dtype.itemsize
         self.fps = int(self.features.attrs.get("fps", 30))
+
+    def _sources(self):
+        return self.features.virtual_sources() if self.features.is_virtual else []
 
     def read(self, start, stop):
         """Frames start:stop as (m, L, D), in the file's precision. ValueError on NaN, Inf or unreadable bytes."""
@@ -119,8 +124,11 @@ class FrameTableWriter:
         if self.layout == "released":
             cubes = cubes.transpose(0, 2, 1)
         n = len(self.features)
-        self.features.resize(n + len(cubes), axis=0)
-        self.features[n:] = cubes.reshape(len(cubes), -1)
+        try:
+            self.features.resize(n + len(cubes), axis=0)
+            self.features[n:] = cubes.reshape(len(cubes), -1)
+        except OSError as error:
+            raise OSError(f"{self.path}: could not be written ({error}); free space and try again") from error
 
     def __enter__(self):
         return self
@@ -129,6 +137,7 @@ class FrameTableWriter:
         try:
             self.file.close()  # writes what is still in memory
             if kind is None:
+                flush_to_disk(self.part_path)
                 os.replace(self.part_path, self.path)
         except RuntimeError as failed:
             raise OSError(f"{self.path}: could not be written ({failed}); free space and try again") from (
@@ -136,3 +145,29 @@ class FrameTableWriter:
             )
         finally:
             self.part_path.unlink(missing_ok=True)
+
+
+def flush_to_disk(path):
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def write_virtual_table(path, source, spans):
+    """A frame table that shows rows of another one, `source`, as spans (first row, rows) in the order given.
+
+    It holds no features itself and names the other file relative to its own place: both can be moved together.
+    """
+    path, part_path = Path(path), Path(f"{path}.part")
+    with h5py.File(source, "r") as file:
+        features, n = file["features"], sum(rows for _, rows in spans)
+        layout = h5py.VirtualLayout((n, features.shape[1]), features.dtype)
+        rows_of = h5py.VirtualSource(os.path.relpath(source, path.parent), "features", features.shape)
+        end = 0
+        for first, rows in spans:
+            layout[end : end + rows] = rows_of[first : first + rows]
+            end += rows
+        with h5py.File(part_path, "w") as virtual:
+            shown = virtual.create_virtual_dataset("features", layout, fillvalue=np.nan)  # a lost row is no zero
+            shown.attrs.update(features.attrs)
+    flush_to_disk(part_path)
+    os.replace(part_path, path)

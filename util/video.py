@@ -7,7 +7,6 @@ PyAV does the decoding; it is imported where it is needed, for training needs no
 
 import json
 import os
-from collections import namedtuple
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain, islice
@@ -18,8 +17,6 @@ import numpy as np
 EXTENSIONS = (".avi", ".mpg", ".mpeg", ".mp4", ".mov", ".mkv", ".webm")
 NEAR = 2e-3  # share by which a rate may miss a whole number: NTSC's 29.97 for 30 and 23.976 for 24 miss by 1e-3
 LATE = 1e-3  # seconds by which a frame may miss its tick: Matroska rounds its timestamps to milliseconds
-
-Stamps = namedtuple("Stamps", "pts dts duration")
 
 
 def read_frames(path, fps=30, size=224):
@@ -46,20 +43,8 @@ def read_frames(path, fps=30, size=224):
             yield picture
 
 
-def count_frames(path, fps=30):
-    """How many frames `read_frames` will yield, from the timestamps in the file alone: nothing is decoded.
-
-    An estimate where the file holds data that do not decode to frames. Errors as of `read_frames`.
-    """
-    with _opened(path) as stream:
-        packets = [Stamps(p.pts, p.dts, p.duration) for p in stream.container.demux(stream) if p.size]
-        if all(packet.pts is not None for packet in packets):
-            packets.sort()  # they come in order of decoding
-        return sum(1 for _ in _on_ticks(packets, stream, fps))
-
-
 def _on_ticks(frames, stream, fps):
-    """`frames` (or packets) in order of display, each once for every tick that shows it."""
+    """`frames` in order of display, each once for every tick that shows it."""
     name, rate = stream.container.name, stream.average_rate or stream.guessed_rate
     if not 0 < fps < float("inf"):
         raise ValueError(f"fps is {fps}; expected a positive number of frames a second")
