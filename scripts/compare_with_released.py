@@ -78,6 +78,10 @@ def replay_all(arguments):
     from visual_attention.replay import BARS, replay
 
     floatX = "float64" if arguments.float64 else "float32"
+    if not arguments.golden.is_dir():
+        raise FileNotFoundError(f"{arguments.golden}: no such folder; expected one of recorded numbers, as tests/data")
+    if arguments.json:  # before minutes are spent
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
     paths = sorted(arguments.golden.glob("*.npz"))
     if not paths:
         raise FileNotFoundError(f"{arguments.golden}: holds no .npz of recorded numbers")
@@ -104,7 +108,6 @@ def replay_all(arguments):
         f"{time.monotonic() - began:.0f} s"
     )
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         summary = {"backend": arguments.backend, "floatX": floatX, "off": off, "largest": worst, "files": results}
         run_folder.write_json(arguments.json, summary)
     return off == 0

@@ -28,16 +28,26 @@ class Arguments:
     """which part of the data set is predicted"""
 
 
+NEEDED = ("ctx_dim", "dim", "dim_out", "n_actions", "maxlen")  # without which a model cannot be made
+
+
 def main():
     arguments = tyro.cli(Arguments, description=__doc__)
-    theirs = released.read_options(f"{arguments.checkpoint}.pkl")
-    found = data_options(arguments.data, theirs.get("ctx_dim"), arguments.part)
-    options = released.from_released(theirs, n_locations=found["n_locations"], multilabel=found["multilabel"])
+    pickled = Path(f"{arguments.checkpoint}.pkl")
+    theirs = released.read_options(pickled)
+    for name in NEEDED:
+        if name not in theirs:
+            raise ValueError(f"{pickled}: has no option {name}; expected the released program's options")
+    try:
+        found = data_options(arguments.data, theirs["ctx_dim"], arguments.part)
+        options = released.from_released(theirs, n_locations=found["n_locations"])
+    except ValueError as error:
+        raise ValueError(f"{pickled}: {error}") from error
     data = load_part(arguments.data, arguments.part, options)
     check_data(options, data)
-    run_folder.open_run(arguments.run, options, data.digest(), data.folder)
     model = model_for(options, data.table.dtype)
     run_folder.load_params(model, arguments.checkpoint)
+    run_folder.open_run(arguments.run, options, data.digest(), data.folder)  # not before everything is known to fit
     run_folder.write_params(arguments.run / "model.npz", model, [])
     result = test_run(model, arguments.run, data, {})
     print(f"{arguments.run}: {result['metric']} {result['test']:.2f} % on {arguments.part}")

@@ -139,19 +139,23 @@ def doubly_stochastic(alpha, mask):
     return ((1 - (alpha * mask[:, :, None]).sum(axis=0)) ** 2).sum(axis=-1)
 
 
-def build_model(tparams, options, training, frames_dtype=None, head=class_probabilities, loss=cross_entropy, wanted=()):
+def build_model(
+    tparams, options, training, frames_dtype=None, head=class_probabilities, loss=cross_entropy, wanted=(), y=None
+):
     """The symbolic graph of every model of the paper and of the released program.
 
     `training`: whether dropout drops. `frames_dtype`: the frame table's, floatX where not given. `head`: logits
     (T, B, C) -> probabilities; `loss`: logits, y -> (T, B); the released code's second program (src/actrec_mAP.py) has
-    others. `wanted`: what else of `layers.lstm_cond_step` to keep of every step, in Graph.outputs.
+    others. `wanted`: what else of `layers.lstm_cond_step` to keep of every step, in Graph.outputs. `y`: labels that may
+    change within a window, (T, B) or (T, B, C), instead of one a window.
     """
     T, B, L, D, C = options.maxlen, options.batch_size, options.n_locations, options.ctx_dim, options.n_actions
     floatX = pytensor.config.floatX
     frames = pt.tensor("frames", dtype=frames_dtype or floatX, shape=(None, L, D))
     index = pt.tensor("index", dtype="int32", shape=(T, B))
     mask = pt.tensor("mask", dtype=floatX, shape=(T, B))
-    y = pt.tensor("y", dtype="int32", shape=(B, C) if options.multilabel else (B,))
+    if y is None:
+        y = pt.tensor("y", dtype="int32", shape=(B, C) if options.multilabel else (B,))
     alpha_c = pytensor.shared(np.asarray(options.alpha_c, floatX), name="alpha_c", shape=())
     decay_c = pytensor.shared(np.asarray(options.decay_c, floatX), name="decay_c", shape=())
     dropout, outputs, taps = dropout_of(options, training), {}, []

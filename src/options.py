@@ -90,7 +90,7 @@ class Options:
     # Not stated in the paper. 1e-3 is Adam's own default.
     lrate: float = 1e-3
     """learning rate"""
-    # Not stated either. The released code draws 0.01 N(0, 1); with three layers the signal then dies on its way up.
+    # Not stated either. The released code, of one layer, draws 0.01 N(0, 1); three would shrink the signal thrice.
     init: Literal["glorot", "released"] = "glorot"
     """initial weights: glorot (uniform) or the released code's 0.01 N(0, 1); square ones orthogonal in both"""
     max_epochs: int = 15

@@ -28,6 +28,8 @@ def from_released(options, **changes):
     ValueError: one of them is out of range.
     """
     ours = {name: options[name] for name in SAME_NAME if name in options}
+    if "fps" in ours:  # as it takes every int(30 / fps)-th frame, 12 is 15 there
+        ours["fps"] = 30 // max(int(30 / ours["fps"]), 1)
     if "optimizer" in options:
         if options["optimizer"] not in OPTIMIZERS:
             raise ValueError(f"option optimizer is {options['optimizer']!r}; expected one of {', '.join(OPTIMIZERS)}")
@@ -60,7 +62,7 @@ def read_options(path):
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; the released program writes it beside the .npz")
     try:
-        found = _PlainUnpickler(io.BytesIO(path.read_bytes()), encoding="utf-8").load()
+        found = _PlainUnpickler(io.BytesIO(path.read_bytes()), encoding="latin-1").load()
     except Exception as error:  # a spoiled pickle can raise nearly anything
         raise ValueError(f"{path}: refused ({error}); expected a pickled dict of plain values, nothing else") from error
     plain = (bool, int, float, str, type(None))

@@ -8,12 +8,12 @@ which kind a file is: outputs and gradients of a model (`o/cost`), updates of an
 import functools
 import json
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytensor
+import pytensor.tensor as pt
 
 from visual_attention import actrec, actrec_mAP, backend
 from visual_attention.evaluation import window_scores
@@ -21,6 +21,7 @@ from visual_attention.layers import gradients
 from visual_attention.model import Model
 from visual_attention.options import graph_options
 from visual_attention.released import from_released
+from visual_attention.run_folder import read_arrays
 from visual_attention.util import metrics
 from visual_attention.util.data_handler import Batch, windows
 
@@ -35,7 +36,7 @@ STEPS = ("preact", "i", "f", "o", "ctx", "alpha", "alpha_pre", "pstate", "pctx_p
 
 @dataclass
 class Check:
-    """The largest error of a kind of numbers in a file. `error` is relative; nan and inf are never good."""
+    """The largest error of a kind of numbers in a file. `error` is relative; inf where one of ours is not finite."""
 
     kind: str  # outputs, gradients or updates
     error: float
@@ -50,11 +51,7 @@ class Check:
 def replay(path, floatX="float32", backend_name="jax"):
     """Checks of a file: a list of Check. ValueError where it is not such a file, or holds what our graph has not."""
     path = Path(path)
-    try:
-        with np.load(path, allow_pickle=False) as saved:
-            recorded = {name: saved[name] for name in saved.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not an .npz of plain arrays ({error})") from error
+    recorded = read_arrays(path)
     kinds = {"o/cost": _model, "costs": _optimizer, "next_rand": _initial, "video_frames": _windows}
     checks = [check for key, check in kinds.items() if key in recorded]
     checks += [_scores] if any(key.endswith("/window_video") for key in recorded) else []
@@ -66,49 +63,60 @@ def replay(path, floatX="float32", backend_name="jax"):
         return checks[0](recorded, floatX, backend_name)
     except KeyError as error:
         raise ValueError(f"{path}: key {error} is missing") from error
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    except (ValueError, TypeError, AttributeError, IndexError) as error:  # what shapes and texts out of place lead to
+        raise ValueError(f"{path}: {str(error).splitlines()[0]}") from error
 
 
 def _worst(kind, found, expected, bar, absolute=()):
-    """The Check of `found`, name -> array; expected: name -> one recorded array, or two, of which each may be right."""
+    """The Check of `found`, name -> array; expected: name -> one recorded array, or in single and double precision.
+
+    Of two recorded numbers, and of those between them, each is right; but where they are further apart than the bar,
+    or the single one is not finite, the double one alone. An error is relative to the largest entry of the tensor; that
+    is taken to be no less than a millionth of the largest of all, or of 1, so that what is 0 but for rounding passes.
+    """
     largest, worst = {}, Check(kind, 0.0, "", bar)
     for name, recorded in expected.items():
         largest[name] = max((np.abs(r[np.isfinite(r)]).max(initial=0) for r in recorded), default=0)
+    top = max(1, *largest.values())
     for name, recorded in expected.items():
         ours = np.asarray(found[name], "float64")
         if any(r.shape != ours.shape for r in recorded):
             raise ValueError(f"{name} is {recorded[0].shape}; ours is {ours.shape}")
-        # what is not finite in float32 is judged by the float64 number alone; between two recorded ones all is right
-        low, high = np.fmin.reduce(recorded), np.fmax.reduce(recorded)
-        if len(recorded) == 2:
-            low = np.where(np.isfinite(low), low, recorded[1])
-            high = np.where(np.isfinite(high), high, recorded[1])
-        error = np.max(np.fmax(low - ours, ours - high), initial=0) if np.isfinite(ours).all() else np.inf
-        scale = max(1, *largest.values()) if name in absolute else largest[name] or 1
-        if not error / scale <= worst.error:
-            worst = Check(kind, float(error / scale), name, bar)
+        scale = top if name in absolute else max(largest[name], 1e-6 * top)
+        low, high = np.minimum.reduce(recorded), np.maximum.reduce(recorded)
+        apart = ~(high - low <= bar * scale)  # or not finite
+        low, high = np.where(apart, recorded[-1], low), np.where(apart, recorded[-1], high)
+        same = np.isnan(ours) & np.isnan(low)  # of a class without positives, say
+        errors = np.where(same, 0, np.maximum(np.maximum(low - ours, ours - high), 0)) / scale
+        error = float(np.max(np.nan_to_num(errors, nan=np.inf), initial=0))
+        if error > worst.error:
+            worst = Check(kind, error, name, bar)
     return worst
 
 
 def _options(recorded, prefix="", **changes):
     """Our Options for the recorded ones and sizes of x, float and backend among the changes."""
     theirs = json.loads(recorded["options"].item())
+    if recorded[f"x{prefix}"].ndim != 4:
+        raise ValueError(f"x{prefix} is {recorded[f'x{prefix}'].shape}; expected (T, B, L, D)")
     T, B, L, D = recorded[f"x{prefix}"].shape
     multilabel = recorded[f"y{prefix}"].ndim == 3
     return from_released(theirs, maxlen=T, batch_size=B, n_locations=L, ctx_dim=D, multilabel=multilabel, **changes)
 
 
 def _batch(recorded, options, number=""):
-    """The recorded windows as frames of their own and an index."""
-    x, y = recorded[f"x{number}"], recorded[f"y{number}"]
-    if (y != y[0]).any():
-        raise ValueError(f"y{number} changes within a window; expected one label a window")
-    T, B = x.shape[:2]
-    frames = np.ascontiguousarray(x.reshape(T * B, *x.shape[2:]), options.floatX)
-    index = np.arange(T * B, dtype="int32").reshape(T, B)
-    mask = np.ascontiguousarray(recorded[f"mask{number}"], options.floatX)
-    return Batch(frames, index, mask, np.ascontiguousarray(y[0], "int32"), np.arange(B))
+    """The recorded windows as frames of their own and an index; y (T, B) or (T, B, C), a label a step."""
+    o, arrays = options, {name: recorded[f"{name}{number}"] for name in ("x", "mask", "y")}
+    shapes = {"x": (o.maxlen, o.batch_size, o.n_locations, o.ctx_dim), "mask": (o.maxlen, o.batch_size)}
+    shapes["y"] = shapes["mask"] + ((o.n_actions,) if o.multilabel else ())
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f"{name}{number} is {arrays[name].shape}; expected {shape}")
+    n = o.maxlen * o.batch_size
+    frames = np.ascontiguousarray(arrays["x"].reshape(n, *shapes["x"][2:]), o.floatX)
+    index = np.arange(n, dtype="int32").reshape(shapes["mask"])
+    mask, y = np.ascontiguousarray(arrays["mask"], o.floatX), np.ascontiguousarray(arrays["y"], "int32")
+    return Batch(frames, index, mask, y, np.arange(o.batch_size))
 
 
 def _params(recorded, prefix, floatX):
@@ -133,7 +141,8 @@ def _compiled(options, training):
     build = actrec_mAP.build_model if options.multilabel else actrec.build_model
     wanted = [name for name in STEPS if name not in ("alpha", "sel") or (name == "sel" and options.selector)]
     with pytensor.config.change_flags(traceback__limit=0):
-        graph = build(tparams, options, training, wanted=wanted)
+        shape = (options.maxlen, options.batch_size, *([options.n_actions] if options.multilabel else []))
+        graph = build(tparams, options, training, wanted=wanted, y=pt.tensor("y", dtype="int32", shape=shape))
         grads = gradients(graph.cost, tparams, graph.taps)
         inputs = [graph.frames, graph.index, graph.mask, graph.y] + ([graph.dropout.bits] if training else [])
         function = backend.compile_function(inputs, [*graph.outputs.values(), *grads], backend=options.backend)
@@ -144,6 +153,8 @@ def _model(recorded, floatX, backend_name):
     options = _options(recorded, floatX=floatX, backend=backend_name)
     masks = sorted((key for key in recorded if key.startswith("dmask/")), key=lambda key: int(key.split("/")[1]))
     backend.set_precision(floatX, backend_name)
+    if masks and not options.use_dropout:
+        raise ValueError("dmask/...: masks are recorded, but option use_dropout is false")
     graph, tparams, function = _compiled(graph_options(options), bool(masks))
     _set(tparams, _params(recorded, "p", floatX))
     graph.alpha_c.set_value(np.asarray(options.alpha_c, floatX))
@@ -161,19 +172,22 @@ def _model(recorded, floatX, backend_name):
     outputs["preds"] = scores if options.multilabel else scores.argmax(axis=1)
     grads = dict(zip(tparams, values[len(graph.outputs) :], strict=True))
 
-    def expected(letter):
+    def expected(letter, needed):
         letters = [f"{letter}64"] if floatX == "float64" else [letter, f"{letter}64"]
         letters = letters[:1] + [k for k in letters[1:] if any(key.startswith(f"{k}/") for key in recorded)]
         names = [key.split("/", 1)[1] for key in recorded if key.startswith(f"{letter}/")]
+        for name in needed:
+            if name not in names:
+                raise KeyError(f"{letter}/{name}")
         return {name: [recorded[f"{kind}/{name}"].astype("float64") for kind in letters] for name in names}
 
-    for name in expected("o").keys() - outputs.keys():
+    expected_outputs, bars = expected("o", ("h", "c", "alpha", "probs", "preds", "cost0", "cost")), BARS[floatX]
+    for name in expected_outputs.keys() - outputs.keys():
         raise ValueError(f"o/{name}: our graph has no such output")
-    bars = BARS[floatX]
     # softmax takes no notice of a shift, so the gradient by c_tt is 0 but for rounding
     return [
-        _worst("outputs", outputs, expected("o"), bars["outputs"]),
-        _worst("gradients", grads, expected("g"), bars["gradients"], absolute=("decoder_c_tt",)),
+        _worst("outputs", outputs, expected_outputs, bars["outputs"]),
+        _worst("gradients", grads, expected("g", tparams), bars["gradients"], absolute=("decoder_c_tt",)),
     ]
 
 
@@ -183,18 +197,22 @@ def _optimizer(recorded, floatX, backend_name):
     options = _options(recorded, "0", floatX=floatX, backend=backend_name)
     if options.use_dropout:
         raise ValueError("options: use_dropout is true, but no masks are recorded; expected false")
-    model, costs, checks = Model(options, floatX), [], []
+    model, costs, checks, bar = Model(options, floatX), [], [], BARS[floatX]["updates"]
     _set(model.tparams, _params(recorded, "p0", floatX))
-    n_batches = sum(key.startswith("x") for key in recorded)
-    bars = BARS[floatX]
-    for k in range(len(recorded["costs"])):
-        costs.append(model.update(_batch(recorded, options, k % n_batches), None))
-        if f"p{k + 1}/{next(iter(model.tparams))}" in recorded:
-            expected = {name: [recorded[f"p{k + 1}/{name}"].astype("float64")] for name in model.tparams}
+    n_batches, n_updates = sum(bool(re.fullmatch(r"x\d+", key)) for key in recorded), len(recorded["costs"])
+    batches = [_batch(recorded, options, k) for k in range(n_batches)]
+    for batch, k in zip(batches, range(n_batches), strict=True):
+        if (batch.y != batch.y[0]).any():
+            raise ValueError(f"y{k} changes within a window; expected one label a window where updates are recorded")
+        batch.y = np.ascontiguousarray(batch.y[0])
+    for k in range(1, n_updates + 1):
+        costs.append(model.update(batches[(k - 1) % n_batches], None))
+        if k == n_updates or any(key.startswith(f"p{k}/") for key in recorded):
+            expected = {name: [recorded[f"p{k}/{name}"].astype("float64")] for name in model.tparams}
             found = {name: variable.get_value() for name, variable in model.tparams.items()}
-            checks.append(_worst("updates", found, expected, bars["updates"]))
-            checks[-1].where += f" after {k + 1}"
-    checks.append(_worst("updates", {"costs": np.array(costs)}, {"costs": [recorded["costs"]]}, bars["updates"]))
+            checks.append(_worst("updates", found, expected, bar))
+            checks[-1].where += f" after {k}"
+    checks.append(_worst("updates", {"costs": np.array(costs)}, {"costs": [recorded["costs"]]}, bar))
     return [max(checks, key=lambda check: check.error)]
 
 
@@ -214,7 +232,10 @@ def _initial(recorded, floatX, backend_name):
 def _windows(recorded, floatX, backend_name):
     found, expected = {}, {}
     for case in sorted({key.split("/")[0] for key in recorded if "/" in key}):
-        T, fps, stride = map(int, re.fullmatch(r"T(\d+)_fps(\d+)_stride(\d+)", case).groups())
+        numbers = re.fullmatch(r"T(\d+)_fps(\d+)_stride(\d+)", case)
+        if not numbers:
+            raise ValueError(f"{case} is no case of windows; expected T<T>_fps<fps>_stride<s>")
+        T, fps, stride = map(int, numbers.groups())
         index, video = windows(recorded["video_frames"], T, int(30 / fps), stride)
         ours = {"starts": index[0], "frames": index, "labels": recorded["video_labels"][video]}
         for name, value in ours.items():

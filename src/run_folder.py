@@ -117,19 +117,34 @@ def load_options(folder):
         raise ValueError(f"{path}: not a run's options ({error!r})") from error
 
 
-def load_params(model, path):
-    """Sets the model's parameters from an .npz of theirs."""
+def read_arrays(path, names=None):
+    """Arrays of an .npz, of these names only if given and there; what is pickled in it is not read.
+
+    FileNotFoundError, ValueError: it cannot be read.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
     try:
-        with np.load(path, allow_pickle=False) as saved:
-            # the released program's hold objects too, which are not looked at
-            arrays = {name: saved[name] for name in model.tparams if name in saved}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not an .npz of parameters ({error!r}); train again") from error
-    for name, variable in model.tparams.items():
-        shape = variable.get_value(borrow=True).shape
+        saved = np.load(path, allow_pickle=False)
+        if not isinstance(saved, np.lib.npyio.NpzFile):
+            raise ValueError("it is a single array")
+        with saved:
+            return {name: saved[name] for name in (saved.files if names is None else names) if name in saved}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: not an .npz of plain arrays ({error}); make or copy it again") from error
+
+
+def load_params(model, path):
+    """Sets the model's parameters from an .npz of theirs; from none unless all fit and are finite."""
+    # the released program's hold objects too, which are not looked at
+    arrays, shapes = read_arrays(path, model.tparams), {k: v.get_value().shape for k, v in model.tparams.items()}
+    for name, shape in shapes.items():
         if name not in arrays or arrays[name].shape != shape:
             found = arrays[name].shape if name in arrays else "none"
             raise ValueError(f"{path}: parameter {name} is {found}; expected {shape}")
+        if not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{path}: parameter {name} is not finite; expected a model that was trained well")
+    for name, variable in model.tparams.items():
         variable.set_value(arrays[name].astype(model.options.floatX))
 
 

@@ -89,6 +89,30 @@ def test_a_number_that_is_off_is_told(tmp_path):
     assert windows.endswith("OFF: outputs T8_fps15_stride1/starts, bar 0") and summary.startswith("2 files, 2 off; ")
 
 
+def test_nan_and_missing_numbers_are_off(tmp_path):
+    saved = arrays(GOLDEN / "init_plain.npz")
+    folder = tampered(tmp_path, "init_plain", p__decoder_W=np.full_like(saved["p/decoder_W"], np.nan))
+    (check,) = replay(folder / "init_plain.npz")
+    assert not check.good and check.where == "decoder_W"
+    saved = arrays(GOLDEN / "model_masktime.npz")
+    np.savez(tmp_path / "model.npz", **{k: v for k, v in saved.items() if k != "g/decoder_U"})
+    with pytest.raises(ValueError, match="model.npz: key 'g/decoder_U' is missing"):
+        replay(tmp_path / "model.npz")
+    np.savez(tmp_path / "model.npz", **{**saved, "mask": saved["mask"][:3]})
+    with pytest.raises(ValueError, match=r"model.npz: mask is \(3, 5\); expected \(6, 5\)"):
+        replay(tmp_path / "model.npz")
+
+
+def test_labels_may_change_within_a_window(tmp_path):
+    saved = arrays(GOLDEN / "model_masktime.npz")
+    y = np.random.default_rng(0).integers(0, 4, saved["y"].shape)
+    p = np.take_along_axis(saved["o64/probs"], y[:, :, None], axis=2)[:, :, 0]
+    cost = -(saved["mask"] * np.log(p + 1e-8)).sum()
+    changes = {f"{kind}__{name}": cost for kind in ("o", "o64") for name in ("cost0", "cost")}
+    outputs, gradients = replay(tampered(tmp_path, "model_masktime", y=y, **changes) / "model_masktime.npz", "float64")
+    assert outputs.good and not gradients.good  # those recorded are of other labels
+
+
 def test_files_that_are_none(tmp_path):
     (tmp_path / "broken.npz").write_bytes(b"PK nothing")
     np.savez(tmp_path / "other.npz", a=1)
@@ -102,6 +126,8 @@ def test_files_that_are_none(tmp_path):
     assert other.endswith(f"OFF: {tmp_path}/other.npz: its keys tell of no known kind of file; found a, ...")
     assert seedless.endswith(f"OFF: {tmp_path}/seedless.npz: key 'seed' is missing")
     (tmp_path / "empty").mkdir()
+    gone = error_of(script("compare_with_released.py", "--golden", tmp_path / "gone"))
+    assert gone == f"error: {tmp_path}/gone: no such folder; expected one of recorded numbers, as tests/data"
     empty = error_of(script("compare_with_released.py", "--golden", tmp_path / "empty"))
     assert empty == f"error: {tmp_path}/empty: holds no .npz of recorded numbers"
     assert error_of(script("compare_with_released.py")) == "error: expected either --golden DIR or --embedded"
@@ -218,6 +244,12 @@ def test_options_there_and_back():
     assert released.to_released(recipe("paper", "ucf11")) is None
 
 
+def test_fps_act_as_they_do_there():
+    """It takes every int(30 / fps)-th frame."""
+    for fps, acts_as in ((30, 30), (15, 15), (12, 15), (20, 30), (10, 10), (6, 6)):
+        assert released.from_released({"fps": fps}).fps == acts_as
+
+
 def test_options_of_its_scripts():
     """What the three scripts of the released program set."""
     ucf11, hmdb51, hollywood2 = (released.to_released(recipe("released", name)) for name in DATA_SETS[:3])
@@ -305,6 +337,13 @@ def test_checkpoint_that_does_not_fit(data_folder, tmp_path):  # noqa: F811
     Path(f"{checkpoint}.pkl").write_bytes(python2_pickle(options))
     found = error_of(script("import_released.py", *arguments))
     assert found == f"error: {checkpoint}: parameter ff_state_W is none; expected (5, 7)"
+    Path(f"{checkpoint}.pkl").write_bytes(python2_pickle({**options, "dataset": "h2mAP"}))
+    found = error_of(script("import_released.py", *arguments))
+    assert found == f"error: {data_folder}: option multilabel is True; expected False for these data"
+    Path(f"{checkpoint}.pkl").write_bytes(python2_pickle({"dim": 7}))
+    found = error_of(script("import_released.py", *arguments))
+    assert found == f"error: {checkpoint}.pkl: has no option ctx_dim; expected the released program's options"
+    assert not (tmp_path / "run").exists()
 
 
 # ---------------------------------------------------------------- scripts
