@@ -179,20 +179,23 @@ class DataHandler:
         kept = int(np.cumsum(change).max())  # frames of videos that the next batch needs again
         if kept + numbers.max() > self.budget:
             return self._read_windows
-        return buffered_gatherer(self.table, numbers, last, kept)
+        return buffered_gatherer(self.table, numbers, first, last, kept)
 
     def _read_windows(self, rows, out, number):
         runs = np.split(rows, np.flatnonzero(np.diff(rows) > self.skip) + 1)  # neighbours are read at once
+        for run in runs:
+            self.table.expect(run[0], run[-1] + 1)
         done = 0
         for run in runs:
             out[done : done + len(run)] = self.table.read(run[0], run[-1] + 1)[run - run[0]]
             done += len(run)
 
 
-def buffered_gatherer(table, numbers, last, kept):
-    """As `_gatherer`: reads a video whole when a batch first needs it, and keeps it until batch last[video].
+def buffered_gatherer(table, numbers, first, last, kept):
+    """As `_gatherer`: reads a video whole when a batch first needs it, and keeps it until the batch that last does.
 
-    numbers: frames of each video; kept: frames that are to be kept at most. One video more is in memory while read.
+    numbers, first, last: of each video its frames and those two batches; kept: frames to be kept at a time at most. One
+    video more is in memory while it is read.
     """
     ends = np.cumsum(numbers)
     buffer = np.empty((kept, table.n_locations, table.depth), table.dtype)
@@ -200,6 +203,8 @@ def buffered_gatherer(table, numbers, last, kept):
 
     def gather(rows, out, number):
         nonlocal free
+        for k in np.flatnonzero(first == number + 1):
+            table.expect(ends[k] - numbers[k], ends[k])
         videos = np.unique(np.searchsorted(ends, rows, side="right"))
         for k in videos[np.argsort(last[videos])]:  # those that leave make room for those that stay
             start, stop = ends[k] - numbers[k], ends[k]

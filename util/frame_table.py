@@ -74,8 +74,8 @@ class FrameTable:
             flat = self.features[start:stop]
         except OSError as error:
             raise ValueError(f"{self.path}: cannot read frames {start} to {stop} ({error}); make it again") from error
-        if self.dtype == np.float16:  # isfinite takes longer for it than the disk; exponents tell the same
-            finite = (flat.view("uint16") & 0x7FFF).max(axis=1) < 0x7C00
+        if self.dtype == np.float16:  # isfinite takes longer for it than the disk; positive and negative, as integers:
+            finite = (flat.view("int16").max(axis=1) < 0x7C00) & (flat.view("uint16").max(axis=1) < 0xFC00)
         else:
             finite = np.isfinite(flat).all(axis=1)
         if not finite.all():
@@ -84,6 +84,15 @@ class FrameTable:
         if self.layout == "location":
             return flat.reshape(len(flat), self.n_locations, self.depth)
         return flat.reshape(len(flat), self.depth, self.n_locations).transpose(0, 2, 1)
+
+    def expect(self, start, stop):
+        """Has the system fetch frames start:stop from the disk in the background; nothing but speed depends on it."""
+        if self.features.chunks and hasattr(os, "posix_fadvise"):
+            first, last = (self.features.id.get_chunk_info_by_coord((row, 0)) for row in (start, stop - 1))
+            if None in (first.byte_offset, last.byte_offset):  # never written
+                return
+            length = last.byte_offset + last.size - first.byte_offset  # chunks lie as they were written, one by one
+            os.posix_fadvise(self.file.id.get_vfd_handle(), first.byte_offset, max(length, 1), os.POSIX_FADV_WILLNEED)
 
     def load(self):
         """The whole table, (n_frames, L, D), contiguous."""
