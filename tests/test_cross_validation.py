@@ -59,6 +59,21 @@ def test_windows_of_some_videos(tmp_path):
     np.testing.assert_allclose(batch.frames[batch.index][:, -1, 0, 0], [12, 13, 14], rtol=1e-6)
 
 
+def test_windows_of_some_videos_from_the_disk(tmp_path):
+    """Through the buffer: frames of each batch are those of the same windows in memory."""
+    make_part(tmp_path, frame_numbers=(4, 3, 5, 4, 3, 4), labels=range(6))
+    videos = np.array([1, 2, 4, 5])
+    some, memory = (
+        DataHandler(tmp_path, "train", maxlen=3, ctx_dim=4, memory_gb=gb).only(videos) for gb in (2.3e-6, 1)
+    )
+    assert not some.in_memory and memory.in_memory and some.buffer_frames("buffer") > 0
+    order = some.shuffled(np.random.default_rng(0))
+    assert sorted(order) == list(range(some.n_windows))
+    for a, b in zip(some.batches(order, 2), memory.batches(order, 2), strict=True):
+        np.testing.assert_array_equal(a.frames[a.index], b.frames[b.index])
+        np.testing.assert_array_equal(a.y, b.y)
+
+
 def test_a_fold_is_the_training_part_alone(data_folder):  # noqa: F811
     options = Options(maxlen=4, n_locations=9, ctx_dim=5, n_actions=2, training_stride=2)
     whole, seen = load_parts(data_folder, options), []

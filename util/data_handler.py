@@ -71,6 +71,7 @@ class DataHandler:
                 f"{self.table.path}: has {self.table.fps} frames a second; expected a multiple of fps {fps}"
             )
         self.skip = self.table.fps // fps
+        self.starts = np.cumsum(self.lists.frame_numbers) - self.lists.frame_numbers  # each video's first frame
         self.index, self.video = windows(self.lists.frame_numbers, maxlen, self.skip, stride)
         self.budget = int(memory_gb * 1e9 / self.table.frame_bytes)  # frames
         self.in_memory = self.table.n_frames <= self.budget
@@ -90,7 +91,7 @@ class DataHandler:
         """The same data without the windows of other videos (numbers in the lists, ascending); shares the table."""
         part, keep = copy.copy(self), np.isin(self.video, videos)
         part.index, part.video = self.index[:, keep], np.searchsorted(videos, self.video[keep]).astype("int32")
-        part.lists = self.lists.only(videos)
+        part.lists, part.starts = self.lists.only(videos), self.starts[videos]
         return part
 
     def place(self, put):
@@ -138,7 +139,8 @@ class DataHandler:
         middle = np.empty(len(numbers))
         middle[line] = np.cumsum(numbers[line]) - numbers[line] / 2
         place = np.abs(middle[self.video] + span * (rng.random(self.n_windows) - 0.5))
-        return np.argsort(self.table.n_frames - np.abs(self.table.n_frames - place), kind="stable")
+        end = numbers.sum()
+        return np.argsort(end - np.abs(end - place), kind="stable")
 
     def batches(self, order, batch_size, first=0):
         """Batches of the windows in `order`, from batch number `first` on, as if all before had been taken.
@@ -179,7 +181,7 @@ class DataHandler:
         kept = int(np.cumsum(change).max())  # frames of videos that the next batch needs again
         if kept + numbers.max() > self.budget:
             return self._read_windows
-        return buffered_gatherer(self.table, numbers, first, last, kept)
+        return buffered_gatherer(self.table, self.starts, numbers, first, last, kept)
 
     def _read_windows(self, rows, out, number):
         runs = np.split(rows, np.flatnonzero(np.diff(rows) > self.skip) + 1)  # neighbours are read at once
@@ -191,23 +193,22 @@ class DataHandler:
             done += len(run)
 
 
-def buffered_gatherer(table, numbers, first, last, kept):
+def buffered_gatherer(table, starts, numbers, first, last, kept):
     """As `_gatherer`: reads a video whole when a batch first needs it, and keeps it until the batch that last does.
 
-    numbers, first, last: of each video its frames and those two batches; kept: frames to be kept at a time at most. One
-    video more is in memory while it is read.
+    starts, numbers, first, last: of each video its first frame, its frames, and those two batches; kept: frames to be
+    kept at a time at most. One video more is in memory while it is read.
     """
-    ends = np.cumsum(numbers)
     buffer = np.empty((kept, table.n_locations, table.depth), table.dtype)
     free, place = np.arange(kept), np.full(table.n_frames, -1)  # where in the buffer a frame is; -1: not there
 
     def gather(rows, out, number):
         nonlocal free
         for k in np.flatnonzero(first == number + 1):
-            table.expect(ends[k] - numbers[k], ends[k])
-        videos = np.unique(np.searchsorted(ends, rows, side="right"))
+            table.expect(starts[k], starts[k] + numbers[k])
+        videos = np.unique(np.searchsorted(starts, rows, side="right") - 1)
         for k in videos[np.argsort(last[videos])]:  # those that leave make room for those that stay
-            start, stop = ends[k] - numbers[k], ends[k]
+            start, stop = starts[k], starts[k] + numbers[k]
             own = slice(*np.searchsorted(rows, (start, stop)))
             where, leaves = place[start:stop], last[k] == number
             if where[0] >= 0:
