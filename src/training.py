@@ -7,6 +7,7 @@ anywhere and is started again ends with the very same parameters as one that was
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import signal
@@ -58,7 +59,15 @@ def load_parts(folder, options, fold=None):
     fold (k, n): for cross-validation; train lacks the k-th of n folds of the training videos, which is test.
     """
     if fold is None:
-        return {part: load_part(folder, part, options) for part in ("train", "valid", "test")}
+        parts = {part: load_part(folder, part, options) for part in ("train", "valid", "test")}
+        for one, other in itertools.combinations(parts, 2):
+            both = set(parts[one].lists.filenames) & set(parts[other].lists.filenames)
+            if both:
+                raise ValueError(
+                    f"{folder}: {len(both)} videos are in {one} and in {other}, such as {min(both)!r}; expected each "
+                    "in one part, or scores mean nothing; cut the lists anew"
+                )
+        return parts
     train, valid, held_out = load_part(folder, "train", options), load_part(folder, "valid", options), None
     folds = folds_of_groups(train.lists, fold[1])
     if options.training_stride != options.testing_stride:

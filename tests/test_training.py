@@ -264,6 +264,18 @@ def test_other_data_are_refused(undisturbed, data_folder, tmp_path):
     assert found == f"error: {undisturbed}: holds a run of other data. Delete it or choose another folder"
 
 
+def test_video_in_two_parts(data_folder, tmp_path):
+    other = tmp_path / "data"
+    shutil.copytree(data_folder, other)
+    names = (other / "test_filename.txt").read_text().replace("test3", "train5")
+    (other / "test_filename.txt").write_text(names)
+    assert error_of(train(other, tmp_path / "run")) == (
+        f"error: {other}: 1 videos are in train and in test, such as 'train5'; expected each in one part, or scores "
+        "mean nothing; cut the lists anew"
+    )
+    assert not (tmp_path / "run").exists()
+
+
 def test_cost_that_is_not_finite_stops(data_folder, tmp_path):
     """It says where; the checkpoint and the best parameters so far stay."""
     found = error_of(train(data_folder, tmp_path / "run", "--lrate", "1e30", "--optimizer", "sgd"))
