@@ -2,8 +2,8 @@
 
 python benchmarks/frame_table.py --gb 20
 
-Writes a table of random bytes (float16, 49 x 1024) and one a tenth as large, measures each row in a process of its own
-on a cold page cache, and deletes the tables. No graph: batches are made, read ahead, and dropped.
+Writes a table of random bytes (float16, 49 x 1024) and one a tenth as large, and deletes them in the end. Each row is
+measured three times, in a process of its own on a cold page cache. No graph: batches are made, read ahead, and dropped.
 """
 
 import importlib.metadata
@@ -26,6 +26,7 @@ from visual_attention.util.data_lists import write_lists
 from visual_attention.util.frame_table import FrameTable, FrameTableWriter
 
 L, D = 49, 1024
+ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Arguments:
     """leave the tables for another time, and use those that are there"""
     memory_gb: float = 4.0
     """as training's option"""
-    seconds: float = 60.0
-    """a row is measured for this long, or an epoch"""
+    seconds: float = 20.0
+    """a row is measured for this long each time, or for an epoch"""
     batch_size: int = 128
     """windows of a batch, of 30 frames each"""
 
@@ -104,7 +105,6 @@ def measure(folder, order, stride, memory_gb, batch_size, seconds):
         "frames": done / took * frames_a_window,  # of the table that this amounts to; an epoch is all of them
         "disk": (disk_bytes() - read) / took / 1e9,
         "peak": int(status["VmHWM"].split()[0]) * 1024 / 1e9,
-        "seconds": took,
     }
 
 
@@ -113,30 +113,31 @@ def print_table(arguments):
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "h5py"))
     print(f"{platform.platform()}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}")
     print(f"python {' '.join(sys.argv)}\n")
-    print(f"| {a.gb:g} GB, windows | stride | windows/s | of sequential | of in memory | disk GB/s | peak GB | s |")
-    print("|---|---|---|---|---|---|---|---|")
     rows = [("sequential", 1, a.folder, a.memory_gb)]
     for stride in (1, 30):
         rows += [("global", stride, small, a.gb)]  # in memory, so nothing but the making of batches
         rows += [(order, stride, a.folder, a.memory_gb) for order in ("in order", "buffer", "global")]
-    # a process for each row, so that its peak of memory is its own
+    found = {row: [] for row in rows}
+    # a process for each, so that its peak of memory is its own; in turns, for a machine may be busier at times
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        for order, stride, folder, memory_gb in rows:
-            found = pool.apply(measure, (folder, order, stride, memory_gb, a.batch_size, a.seconds))
-            if order == "sequential":
-                limit, name, rate, share = found["frames"], "sequential reading", f"({found['rate']:.0f} frames/s)", ""
-            else:
-                rate = f"{found['rate']:.0f}"
-                if folder == small:
-                    in_memory, name = found["rate"], f"in memory, {a.gb / 10:g} GB"
-                else:
-                    name = order
-                share = f"{found['rate'] / in_memory:.2f}"
-            print(
-                f"| {name} | {stride} | {rate} | {found['frames'] / limit:.2f} | {share} | {found['disk']:.2f} | "
-                f"{found['peak']:.2f} | {found['seconds']:.0f} |",
-                flush=True,
-            )
+        for row in tqdm(ROUNDS * rows, desc="measuring", unit="row", disable=None):
+            order, stride, folder, memory_gb = row
+            found[row].append(pool.apply(measure, (folder, order, stride, memory_gb, a.batch_size, a.seconds)))
+    median = {row: {key: np.median([f[key] for f in each]) for key in each[0]} for row, each in found.items()}
+    print(f"| {a.gb:g} GB | stride | windows/s | each time | of sequential | of in memory | disk GB/s | peak GB |")
+    print("|---|---|---|---|---|---|---|---|")
+    for row, m in median.items():
+        name, stride, folder, _ = row
+        each, of_memory = ", ".join(f"{f['rate']:.0f}" for f in found[row]), ""
+        if name == "sequential":
+            name = "sequential (frames/s)"
+        else:
+            of_memory = f"{m['rate'] / median['global', stride, small, a.gb]['rate']:.2f}"
+        if folder == small:
+            name = f"in memory, {a.gb / 10:g} GB"
+        of_sequential = f"{m['frames'] / median[rows[0]]['frames']:.2f}"
+        cells = name, stride, f"{m['rate']:.0f}", each, of_sequential, of_memory, f"{m['disk']:.2f}", f"{m['peak']:.2f}"
+        print("| " + " | ".join(map(str, cells)) + " |")
 
 
 def main():
@@ -145,7 +146,9 @@ def main():
         raise ValueError(f"--gb is {arguments.gb:g}; expected at least 1, and more than --memory-gb")
     done = arguments.folder / "small" / "train_labels.txt"  # what is written last
     if not done.is_file():
-        arguments.folder.mkdir(parents=True)  # an error if it is there, for it is deleted
+        if arguments.folder.exists():  # it would be deleted in the end
+            raise ValueError(f"{arguments.folder}: is there, but not a whole benchmark's; delete it or choose another")
+        arguments.folder.mkdir(parents=True)
     try:
         if not done.is_file():
             free = shutil.disk_usage(arguments.folder).free / 1e9

@@ -175,7 +175,7 @@ class DataHandler:
         first, last = np.zeros((2, len(self.labels)), int)  # batches that need a video; 0 and 0 also if none does
         first[video[::-1]], last[video] = batch[::-1], batch
         numbers = self.lists.frame_numbers
-        change = np.zeros(batch[-1] + 1, int)
+        change = np.zeros(len(order) + 1, int)
         np.add.at(change, first, numbers)
         np.add.at(change, last, -numbers)
         kept = int(np.cumsum(change).max())  # frames of videos that the next batch needs again
@@ -184,7 +184,8 @@ class DataHandler:
         return buffered_gatherer(self.table, self.starts, numbers, first, last, kept)
 
     def _read_windows(self, rows, out, number):
-        runs = np.split(rows, np.flatnonzero(np.diff(rows) > self.skip) + 1)  # neighbours are read at once
+        # neighbours are read at once, up to a number that takes little memory
+        runs = np.split(rows, np.union1d(np.flatnonzero(np.diff(rows) > self.skip) + 1, np.arange(256, len(rows), 256)))
         for run in runs:
             self.table.expect(run[0], run[-1] + 1)
         done = 0
