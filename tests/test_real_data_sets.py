@@ -44,7 +44,16 @@ def features_and_table(root, data_set, models, hub_folder, tmp_path):
     text = script("make_data_lists.py", data_set, "--root", root, "--present-only", "--out", lists)
     assert "missing: " in text and "extra: 0" in text and "unreadable: 0" in text
     extract = ["--lists", lists / data_set, "--videos", root, "--out", data, "--extractor", "googlenet"]
-    script("extract_features.py", *extract, "--hub-repo", hub_folder, "--weights", hub_folder / "random.pth")
+    script(
+        "extract_features.py",
+        *extract,
+        "--hub-repo",
+        hub_folder,
+        "--weights",
+        hub_folder / "random.pth",
+        "--workers",
+        1,
+    )
     change = ["--runs", runs, "--seeds", 1, "--models", *models, "--change", *TINY]
     text = script("table1.py", data_set, "--data", data, *change)
     assert "runs to do" in text and "GB of disk" in text
