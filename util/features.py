@@ -75,8 +75,9 @@ def extract(
     """
     if not 0 < fps < float("inf"):
         raise ValueError(f"fps is {fps}; expected a positive number of frames a second")
-    if batch_size < 1 or (workers is not None and workers < 1):
-        raise ValueError(f"batch size is {batch_size}, workers {workers}; expected at least 1 of each")
+    for name, value in {"batch size": batch_size, "number of workers": workers}.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is {value}; expected at least 1")
     out, root = Path(out).resolve(), Path(root).resolve()
     settings = {"videos": str(root), "extractor": extractor.name, "weights": extractor.weights_digest(), "fps": fps}
     settings |= {"size": SIZE, "dtype": dtype, "layout": layout, "batch_size": batch_size}
@@ -90,7 +91,7 @@ def extract(
     partial = out.with_name(f"{out.name}.partial")
     partial.mkdir(parents=True, exist_ok=True)
     with only_process(partial, "extracting features to it"):
-        if set(os.listdir(partial)) - {".lock"}:
+        if set(os.listdir(partial)) - {".lock", "settings.json.part"}:
             _check_settings(partial, settings, "give the former options, or remove it to begin anew")
         else:
             _write(partial / "settings.json", json.dumps(settings, indent=1) + "\n")
@@ -133,9 +134,9 @@ def _check_settings(folder, settings, advice):
             raise FileExistsError(f"{folder}: was made with {name} {former.get(key)}, not {settings[key]}; {advice}")
 
 
-def _write(path, text):
-    """A file under its name only when whole and on the disk."""
-    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+def _write(path, text, attempt="part"):
+    """A file under its name only when whole and on the disk. attempt: ending meanwhile, which no other process uses."""
+    part = path.with_name(f"{path.name}.{attempt}")
     part.write_text(text, encoding="utf-8")
     flush_to_disk(part)
     os.replace(part, path)
@@ -151,8 +152,8 @@ def extract_video(path, number, folder, cuts, extractor, fps, batch_size, dtype,
     cuts: (start, stop) of each entry, shares of the video, none of which may come out empty.
     """
     record = {"number": number} | _fingerprint(path)
-    piece = folder / f"{number:06}.{uuid.uuid4().hex}.h5"  # of this attempt alone: another may not be quite dead
-    n = 0
+    attempt, n = uuid.uuid4().hex, 0  # a former attempt may not be quite dead
+    piece = folder / f"{number:06}.{attempt}.h5"
     batches = read_ahead(_batches(read_frames(path, fps, SIZE), batch_size), depth=4)
     with closing(batches), FrameTableWriter(piece, extractor.n_locations, extractor.depth, dtype=dtype) as table:
         while True:
@@ -167,7 +168,8 @@ def extract_video(path, number, folder, cuts, extractor, fps, batch_size, dtype,
                 break
             if frames is None:
                 break
-            cubes = extractor(frames).astype(dtype)
+            with np.errstate(over="ignore"):  # said below
+                cubes = extractor(frames).astype(dtype)
             if not np.isfinite(cubes).all():
                 raise ValueError(f"{path}: features of frames {n} to {n + len(cubes)} are not finite in {dtype}")
             table.append(cubes)
@@ -177,7 +179,7 @@ def extract_video(path, number, folder, cuts, extractor, fps, batch_size, dtype,
     else:
         record["n_frames"] = n
         os.replace(piece, _piece(folder, record))
-    _write(folder / f"{number:06}.json", json.dumps(record))
+    _write(folder / f"{number:06}.json", json.dumps(record), attempt)
     return record
 
 

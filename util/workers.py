@@ -43,7 +43,7 @@ def _start(lock, lines, shares):
 
 
 def start_pool(n=None):
-    """A pool of n worker processes (default: one a core), each on its share of the cores, out of Ctrl-C's reach."""
+    """A pool of n worker processes (default: one a core), each on its share of the cores; Ctrl-C passes them by."""
     n, shares = n or n_cores(), None
     if hasattr(os, "sched_getaffinity"):
         cores = sorted(os.sched_getaffinity(0))
