@@ -1,6 +1,6 @@
 """Extraction against the network alone: what decoding, waiting and writing cost, on the same frames.
 
-    python benchmarks/extraction.py VIDEO ...                # EfficientNet-Lite0 and GoogLeNet, all this process's cores
+    python benchmarks/extraction.py VIDEO ...                # EfficientNet-Lite0 and GoogLeNet, on all cores
     taskset -c 0 python benchmarks/extraction.py VIDEO ...   # one core: what each of several worker processes has
 
 GoogLeNet has random weights and needs torchvision==0.15.2 (`pip install --no-deps`); speed does not depend on weights.

@@ -69,13 +69,16 @@ def test_resampling(tmp_path, ending, rate, n, fps, expected):
     assert numbers(read_frames(clip, fps, size=16)) == list(expected)
 
 
+FILM = Fraction(24000, 1001)
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "rate", "expected"),
     [
         ("ucf11.mpg", "mpeg2video", Fraction(30000, 1001), range(30)),  # frame by frame
         ("hollywood2.avi", "mpeg4", Fraction(25), [k * 25 // 30 for k in range(36)]),
         ("any.mp4", "libx264", Fraction(30), range(30)),
-        ("film.mp4", "libx264", Fraction(24000, 1001), [k * 24 // 30 for k in range(38)]),  # 23.976 counts as 24
+        ("film.mp4", "libx264", FILM, [int((Fraction(k, 30) + Fraction(1, 1000)) * FILM) for k in range(38)]),
     ],
 )
 def test_containers_of_the_data_sets(tmp_path, name, codec, rate, expected):
