@@ -1,6 +1,6 @@
 """Extraction against the network alone: what decoding, waiting and writing cost, on the same frames.
 
-    python benchmarks/extraction.py VIDEO ...                # EfficientNet-Lite0 and GoogLeNet, on all cores
+    python benchmarks/extraction.py VIDEO ...                # EfficientNet-Lite0 and GoogLeNet, all cores
     taskset -c 0 python benchmarks/extraction.py VIDEO ...   # one core: what each of several worker processes has
 
 GoogLeNet has random weights and needs torchvision==0.15.2 (`pip install --no-deps`); speed does not depend on weights.
@@ -40,10 +40,8 @@ class Options:
 
 
 def main(options):
-    print(
-        f"torch {torch.__version__}, Python {platform.python_version()}, {platform.processor() or platform.machine()},"
-    )
-    print(f"{n_cores()} cores, GPU: {torch.cuda.is_available()}, batches of {options.batch_size}")
+    machine = f"{platform.machine()}, {n_cores()} cores, GPU: {torch.cuda.is_available()}"
+    print(f"torch {torch.__version__}, Python {platform.python_version()}, {machine}, batches of {options.batch_size}")
     print("| network | video | frames | network alone, frames/s | extraction, frames/s | ratio |")
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
