@@ -39,8 +39,7 @@ class Arguments:
     memory_gb: float = 4.0
     """as training's option"""
     seconds: float = 150.0
-    """a row is an epoch, or what is done of it in this time; a buffer is filled in the beginning, which a short time counts
-    as if it were always so"""
+    """a row is an epoch, or what is done of it in this time; it includes the filling of the buffer in the beginning"""
     batch_size: int = 128
     """windows of a batch, of 30 frames each"""
 
@@ -128,9 +127,7 @@ def print_table(arguments):
         ]
     limit = np.mean([f["rate"] for name, _, _, f in found if name == "sequential"])
     in_memory = {stride: f["rate"] for _, stride, folder, f in found if folder == small}
-    print(
-        f"| {a.gb:g} GB | stride | windows/s | of sequential | of in memory | disk GB/s | peak GB | share of epoch | s |"
-    )
+    print(f"| {a.gb:g} GB | stride | windows/s | of sequential | of in memory | disk GB/s | peak GB | of epoch | s |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name, stride, folder, f in found:
         if name == "sequential":
