@@ -3,7 +3,7 @@
 python benchmarks/frame_table.py --gb 20
 
 Writes a table of random bytes (float16, 49 x 1024) and one a tenth as large, and deletes them in the end. Each row is
-measured three times, in a process of its own on a cold page cache. No graph: batches are made, read ahead, and dropped.
+measured in a process of its own on a cold page cache. No graph: batches are made, read ahead, and dropped.
 """
 
 import importlib.metadata
@@ -26,7 +26,6 @@ from visual_attention.util.data_lists import write_lists
 from visual_attention.util.frame_table import FrameTable, FrameTableWriter
 
 L, D = 49, 1024
-ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,8 @@ class Arguments:
     """leave the tables for another time, and use those that are there"""
     memory_gb: float = 4.0
     """as training's option"""
-    seconds: float = 20.0
-    """a row is measured for this long each time, or for an epoch"""
+    seconds: float = 150.0
+    """a row is an epoch, or what is done of it in this time; it includes the filling of the buffer in the beginning"""
     batch_size: int = 128
     """windows of a batch, of 30 frames each"""
 
@@ -83,12 +82,12 @@ def measure(folder, order, stride, memory_gb, batch_size, seconds):
     if order == "sequential":
         table, step = FrameTable(path), 256
         counts = (len(table.read(k, min(k + step, table.n_frames))) for k in range(0, table.n_frames, step))
-        frames_a_window = 1
+        total, frames_a_window = table.n_frames, 1
     else:
         data = DataHandler(folder, "train", stride=stride, memory_gb=memory_gb)
         windows = np.arange(data.n_windows) if order == "in order" else data.shuffled(np.random.default_rng(0), order)
         counts = (len(batch.windows) for batch in read_ahead(data.batches(windows, batch_size)))
-        frames_a_window = data.table.n_frames / data.n_windows
+        total, frames_a_window = data.n_windows, data.table.n_frames / data.n_windows
     done, read, began = 0, disk_bytes(), time.monotonic()
     dropped = began
     for count in counts:
@@ -104,6 +103,8 @@ def measure(folder, order, stride, memory_gb, batch_size, seconds):
         "rate": done / took,
         "frames": done / took * frames_a_window,  # of the table that this amounts to; an epoch is all of them
         "disk": (disk_bytes() - read) / took / 1e9,
+        "share": done / total,
+        "seconds": took,
         "peak": int(status["VmHWM"].split()[0]) * 1024 / 1e9,
     }
 
@@ -113,31 +114,31 @@ def print_table(arguments):
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "h5py"))
     print(f"{platform.platform()}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}")
     print(f"python {' '.join(sys.argv)}\n")
-    rows = [("sequential", 1, a.folder, a.memory_gb)]
+    sequential, rows = ("sequential", 1, a.folder, a.memory_gb), []
     for stride in (1, 30):
-        rows += [("global", stride, small, a.gb)]  # in memory, so nothing but the making of batches
+        rows += [sequential, ("global", stride, small, a.gb)]  # in memory, so nothing but the making of batches
         rows += [(order, stride, a.folder, a.memory_gb) for order in ("in order", "buffer", "global")]
-    found = {row: [] for row in rows}
-    # a process for each, so that its peak of memory is its own; in turns, for a machine may be busier at times
+    rows += [sequential]  # three times, to see how steady the machine is
+    # a process for each, so that its peak of memory is its own
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        for row in tqdm(ROUNDS * rows, desc="measuring", unit="row", disable=None):
-            order, stride, folder, memory_gb = row
-            found[row].append(pool.apply(measure, (folder, order, stride, memory_gb, a.batch_size, a.seconds)))
-    median = {row: {key: np.median([f[key] for f in each]) for key in each[0]} for row, each in found.items()}
-    print(f"| {a.gb:g} GB | stride | windows/s | each time | of sequential | of in memory | disk GB/s | peak GB |")
-    print("|---|---|---|---|---|---|---|---|")
-    for row, m in median.items():
-        name, stride, folder, _ = row
-        each, of_memory = ", ".join(f"{f['rate']:.0f}" for f in found[row]), ""
+        found = [
+            (name, stride, folder, pool.apply(measure, (folder, name, stride, memory_gb, a.batch_size, a.seconds)))
+            for name, stride, folder, memory_gb in tqdm(rows, desc="measuring", unit="row", disable=None)
+        ]
+    limit = np.mean([f["rate"] for name, _, _, f in found if name == "sequential"])
+    in_memory = {stride: f["rate"] for _, stride, folder, f in found if folder == small}
+    print(f"| {a.gb:g} GB | stride | windows/s | of sequential | of in memory | disk GB/s | peak GB | of epoch | s |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name, stride, folder, f in found:
         if name == "sequential":
-            name = "sequential (frames/s)"
+            name, of_memory = "sequential (frames/s)", ""
         else:
-            of_memory = f"{m['rate'] / median['global', stride, small, a.gb]['rate']:.2f}"
-        if folder == small:
-            name = f"in memory, {a.gb / 10:g} GB"
-        of_sequential = f"{m['frames'] / median[rows[0]]['frames']:.2f}"
-        cells = name, stride, f"{m['rate']:.0f}", each, of_sequential, of_memory, f"{m['disk']:.2f}", f"{m['peak']:.2f}"
-        print("| " + " | ".join(map(str, cells)) + " |")
+            name = f"in memory, {a.gb / 10:g} GB" if folder == small else name
+            of_memory = f"{f['rate'] / in_memory[stride]:.2f}"
+        print(
+            f"| {name} | {stride} | {f['rate']:.0f} | {f['frames'] / limit:.2f} | {of_memory} | {f['disk']:.2f} | "
+            f"{f['peak']:.2f} | {f['share']:.2f} | {f['seconds']:.0f} |"
+        )
 
 
 def main():
