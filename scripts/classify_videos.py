@@ -18,7 +18,7 @@ import tyro
 from visual_attention import command_line, pictures, run_folder
 from visual_attention.model import trained_model
 from visual_attention.options import MODELS, Options
-from visual_attention.training import data_options, load_part, run_cell
+from visual_attention.training import data_options, load_parts, run_cell
 
 OPTIONS_OF_MODEL_OR_DATA = (
     "pooling", "attention", "alpha_c", "n_actions", "multilabel", "ctx_dim", "n_locations", "fps",
@@ -61,7 +61,7 @@ def main():
             sys.exit(status)
     for name in arguments.models:
         options = arguments.options.replace(**MODELS[name], **data_options(features))
-        data = {part: load_part(features, part, options) for part in ("train", "valid", "test")}
+        data = load_parts(features, options)
         run = arguments.out / name
         result = run_cell(options, run, data)
         print(f"{name}: {result['metric']} {result['test']:.1f} % of {len(data['test'].labels)} test videos")
