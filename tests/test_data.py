@@ -1,6 +1,7 @@
 """Lists, frame tables, windows, batches: arithmetic against the released code's, and what happens with bad input."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from visual_attention.util import frame_table
 from visual_attention.util.data_handler import DataHandler, read_ahead, windows
 from visual_attention.util.data_lists import read_class_names, read_lists, write_class_names, write_lists
 from visual_attention.util.frame_table import FrameTable, FrameTableWriter
@@ -81,6 +83,20 @@ def test_files_of_the_released_program_are_channels_first(tmp_path):
     with h5py.File(tmp_path / "old.h5", "w") as file:
         file["features"] = flat
     np.testing.assert_array_equal(FrameTable(tmp_path / "old.h5", ctx_dim=4).load(), cubes)
+
+
+def test_full_disk_while_writing(tmp_path, monkeypatch):
+    """It is told before HDF5, which cannot close a file then, runs into it; nothing is left behind."""
+    free = iter([10**9, 33_000_000, 31_000_000])
+    monkeypatch.setattr(frame_table, "disk_usage", lambda folder: SimpleNamespace(free=next(free)))
+    with pytest.raises(OSError) as error:
+        with FrameTableWriter(tmp_path / "t.h5", 9, 4) as table:
+            for _ in range(3):
+                table.append(np.zeros((2, 9, 4)))
+    assert str(error.value) == (
+        f"{tmp_path}/t.h5: could not be written (no space left: 31 MB are free, 32 needed); free space and try again"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_writer_leaves_nothing_after_an_error(tmp_path):

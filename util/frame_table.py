@@ -9,11 +9,13 @@ Dataset `features`, (n_frames, L*D), float32 or float16. Two orders of the L*D n
 
 import os
 from pathlib import Path
+from shutil import disk_usage
 
 import h5py
 import numpy as np
 
 LAYOUTS = ("released", "location")
+SPARE_BYTES = 32_000_000  # for what HDF5 still writes when a file is closed, and for the files beside it
 
 
 class FrameTable:
@@ -132,6 +134,13 @@ class FrameTableWriter:
             raise ValueError(f"{self.path}: cubes are {cubes.shape}; expected (frames, {str(self.shape)[1:]}")
         if self.layout == "released":
             cubes = cubes.transpose(0, 2, 1)
+        # HDF5 cannot even close a file that the disk has no room for, so room is looked for before it is needed
+        size, free = cubes.size * self.features.dtype.itemsize, disk_usage(self.path.parent).free
+        if free < size + SPARE_BYTES:
+            raise OSError(
+                f"{self.path}: could not be written (no space left: {free / 1e6:.0f} MB are free, "
+                f"{(size + SPARE_BYTES) / 1e6:.0f} needed); free space and try again"
+            )
         n = len(self.features)
         try:
             self.features.resize(n + len(cubes), axis=0)
@@ -148,10 +157,9 @@ class FrameTableWriter:
             if kind is None:
                 flush_to_disk(self.part_path)
                 os.replace(self.part_path, self.path)
-        except RuntimeError as failed:
-            raise OSError(f"{self.path}: could not be written ({failed}); free space and try again") from (
-                error or failed
-            )
+        except (RuntimeError, OSError) as failed:
+            if error is None:  # else what went wrong first is told
+                raise OSError(f"{self.path}: could not be written ({failed}); free space and try again") from failed
         finally:
             self.part_path.unlink(missing_ok=True)
 
