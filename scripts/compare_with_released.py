@@ -8,7 +8,6 @@ gradients and updates, relative to the largest entry of the tensor. Exit status 
 paper's model, the released program's, and those on the way from one to the other, a difference after the other.
 """
 
-import json
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -119,9 +118,7 @@ def replay_all(arguments):
 def compare_recipes(arguments):
     """Trains the models of STEPS; a table and learning curves in runs/embedded_recipes."""
     folder, began = arguments.runs / "embedded_recipes", time.monotonic()
-    for option in ("seeds", "workers"):
-        if (value := getattr(arguments, option)) is not None and value < 1:
-            raise ValueError(f"option --{option} is {value}; expected at least 1")
+    command_line.check_at_least(arguments, seeds=1, workers=1)
     data = make_embedded(arguments.data / "embedded", workers=arguments.workers)
     paper, released, changes, cells = recipe("paper", "embedded"), recipe("released", "embedded"), {}, {}
     for k, (title, names) in enumerate(STEPS.items()):
@@ -144,13 +141,7 @@ def compare_recipes(arguments):
         ])  # fmt: skip
     run_folder.write_table(folder / "recipes", head, body)
     run_folder.write_json(folder / "recipes.json", runs)
-    logs = {
-        title: [
-            [json.loads(line) for line in open(cells[title, seed].run / "log.jsonl", encoding="utf-8")]
-            for seed in range(arguments.seeds)
-        ]
-        for title in STEPS
-    }
+    logs = {title: [run_folder.load_log(cells[title, seed].run) for seed in range(arguments.seeds)] for title in STEPS}
     drawing.learning_curves(folder / "learning_curves.png", logs, "accuracy")
     print((folder / "recipes.md").read_text(), end="")
     print(f"{folder}/recipes.md, recipes.json and learning_curves.png: {time.monotonic() - began:.0f} s")

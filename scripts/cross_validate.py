@@ -49,9 +49,7 @@ class Arguments:
 
 def main():
     arguments = tyro.cli(Arguments, description=__doc__)
-    for option, least in (("folds", 2), ("workers", 1)):
-        if (value := getattr(arguments, option)) is not None and value < least:
-            raise ValueError(f"option --{option} is {value}; expected at least {least}")
+    command_line.check_at_least(arguments, folds=2, workers=1)
     folder = arguments.runs / f"{arguments.data_set}_cv"
     data, cells = arguments.data or Path("data") / arguments.data_set, {}
     settings = list(itertools.product(arguments.layers, arguments.alpha_c))

@@ -7,7 +7,6 @@ Before it starts it says what time, memory and disk it needs. The data set's fol
 scripts/extract_features.py; that of embedded by this script.
 """
 
-import json
 import time
 from collections import defaultdict
 from dataclasses import dataclass
@@ -76,14 +75,12 @@ class Arguments:
 
 def main():
     arguments = tyro.cli(Arguments, description=__doc__)
-    for option in ("seeds", "workers"):
-        if (value := getattr(arguments, option)) is not None and value < 1:
-            raise ValueError(f"option --{option} is {value}; expected at least 1")
-    for name in REAL if arguments.data_set == "all" else [arguments.data_set]:
-        data = arguments.data or Path("data") / name
-        if arguments.data_set == "all":
-            data = (arguments.data or Path("data")) / name
-        make_column(name, data, arguments)
+    command_line.check_at_least(arguments, seeds=1, workers=1)
+    if arguments.data_set == "all":
+        for name in REAL:
+            make_column(name, (arguments.data or Path("data")) / name, arguments)
+    else:
+        make_column(arguments.data_set, arguments.data or Path("data") / arguments.data_set, arguments)
 
 
 def make_column(name, data, arguments):
@@ -218,10 +215,7 @@ def write_class_table(folder, results):
 
 def draw_curves(folder, runs, results):
     """Learning curves of all models, means over seeds and splits."""
-    logs = {
-        TITLES[model]: [[json.loads(line) for line in open(run / "log.jsonl", encoding="utf-8")] for run in folders]
-        for model, folders in runs.items()
-    }
+    logs = {TITLES[model]: [run_folder.load_log(run) for run in folders] for model, folders in runs.items()}
     metric = next(iter(results.values()))[0][0]["metric"]
     drawing.learning_curves(folder / "learning_curves.png", logs, metric)
 

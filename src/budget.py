@@ -4,10 +4,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import psutil
 
-from visual_attention.util.data_lists import read_lists
+from visual_attention.util.data_handler import windows
+from visual_attention.util.data_lists import PARTS, read_lists
 from visual_attention.util.frame_table import FrameTable
 
 # An update takes about so many times what its matrix products alone would (measured at full size: 1.6, and 2.9 where
@@ -91,11 +91,11 @@ def available_gb(folder):
 def sizes(folder, options):
     """Of the parts of a data set, without reading frames: windows, GB of frame table, and bytes a number."""
     n_windows, table_gb = [], []
-    for part in ("train", "valid", "test"):
+    for part in PARTS:
         lists, table = read_lists(folder, part), FrameTable(Path(folder, f"{part}_features.h5"), options.ctx_dim)
         table.close()
-        length = options.maxlen * (table.fps // options.fps)
         stride = options.training_stride if part == "train" else options.testing_stride
-        n_windows.append(int(np.sum(np.maximum(lists.frame_numbers - length, 0) // stride + 1)))
-        table_gb.append(table.n_frames * table.n_locations * table.depth * table.dtype.itemsize / 1e9)
+        _, video = windows(lists.frame_numbers, options.maxlen, table.fps // options.fps, stride)
+        n_windows.append(len(video))
+        table_gb.append(table.n_frames * table.frame_bytes / 1e9)
     return n_windows, table_gb, table.dtype.itemsize

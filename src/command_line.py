@@ -30,6 +30,13 @@ def run(main, *args):
         sys.exit(f"error: {error}")
 
 
+def check_at_least(arguments, **bounds):
+    """ValueError where one of these arguments is given and less than its bound."""
+    for option, least in bounds.items():
+        if (value := getattr(arguments, option)) is not None and value < least:
+            raise ValueError(f"option --{option} is {value}; expected at least {least}")
+
+
 def changes_of(words):
     """{"max_epochs": 1} of ("max_epochs=1",); ValueError where one is no option, or no value of it."""
     kinds, changes = {field.name: field.type for field in fields(Options)}, {}

@@ -15,6 +15,11 @@ from visual_attention.run_folder import load_options, load_params
 from visual_attention.util.workers import release_memory
 
 
+def builder(options):
+    """The function that builds the graph of `options`."""
+    return actrec_mAP.build_model if options.multilabel else actrec.build_model
+
+
 class Model:
     """Parameters and compiled functions of `options`. Nothing is compiled before it is called.
 
@@ -30,7 +35,7 @@ class Model:
         self.options = options
         self.frames_dtype = str(frames_dtype) if options.backend == "jax" else options.floatX
         self.tparams = actrec.init_tparams(actrec.init_params(options))
-        self.build = actrec_mAP.build_model if options.multilabel else actrec.build_model
+        self.build = builder(options)
         # Without tracebacks of every variable, a gradient is built in 3 s instead of 5. The graph's shared scalars
         # (lambda, gamma) are set anew for each run, so that runs share what is compiled.
         with pytensor.config.change_flags(traceback__limit=0):

@@ -15,10 +15,10 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from visual_attention import actrec, actrec_mAP, backend
+from visual_attention import actrec, backend
 from visual_attention.evaluation import window_scores
 from visual_attention.layers import gradients
-from visual_attention.model import Model
+from visual_attention.model import Model, builder
 from visual_attention.options import graph_options
 from visual_attention.released import from_released
 from visual_attention.run_folder import read_arrays
@@ -138,11 +138,12 @@ def _compiled(options, training):
     """Graph of `options`, its parameters, and a function of frames, index, mask, y (and dropout's bits) to all outputs
     and gradients. Which window is looked at and what is penalised how much are not in the graph."""
     tparams = actrec.init_tparams(actrec.init_params(options))
-    build = actrec_mAP.build_model if options.multilabel else actrec.build_model
     wanted = [name for name in STEPS if name not in ("alpha", "sel") or (name == "sel" and options.selector)]
     with pytensor.config.change_flags(traceback__limit=0):
         shape = (options.maxlen, options.batch_size, *([options.n_actions] if options.multilabel else []))
-        graph = build(tparams, options, training, wanted=wanted, y=pt.tensor("y", dtype="int32", shape=shape))
+        graph = builder(options)(
+            tparams, options, training, wanted=wanted, y=pt.tensor("y", dtype="int32", shape=shape)
+        )
         grads = gradients(graph.cost, tparams, graph.taps)
         inputs = [graph.frames, graph.index, graph.mask, graph.y] + ([graph.dropout.bits] if training else [])
         function = backend.compile_function(inputs, [*graph.outputs.values(), *grads], backend=options.backend)

@@ -163,6 +163,12 @@ def params_of(model):
     return {name: np.asarray(variable.get_value()) for name, variable in model.tparams.items()}
 
 
+def load_log(folder):
+    """Lines of log.jsonl, dicts."""
+    with open(Path(folder, "log.jsonl"), encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
 def load_predictions(folder):
     """Class probabilities of the test videos, (videos, C), from predictions.csv."""
     with open(Path(folder, "predictions.csv"), encoding="utf-8", newline="") as file:

@@ -11,7 +11,7 @@ import numpy as np
 import pytensor
 import pytest
 from test_model import RELEASED, TINY, make_batch, make_model, values
-from test_training import arrays, data_folder  # noqa: F401  (a fixture)
+from test_training import arrays, data_folder, error_of  # noqa: F401  (a fixture)
 
 from visual_attention import backend, optimizers, released
 from visual_attention.evaluation import window_scores
@@ -25,11 +25,6 @@ GOLDEN = Path(__file__).parent / "data"
 def script(name, *arguments):
     command = [sys.executable, str(SCRIPTS / name), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=600)
-
-
-def error_of(done):
-    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
-    return [line for line in done.stderr.splitlines() if line.startswith("error: ")][0]
 
 
 # ---------------------------------------------------------------- recorded numbers
