@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytensor
 
-from visual_attention import actrec, actrec_mAP, backend
+from visual_attention import actrec, actrec_mAP, backend, kernels
 from visual_attention.layers import gradients
 from visual_attention.optimizers import OPTIMIZERS
 from visual_attention.options import graph_options
@@ -40,19 +40,19 @@ class Model:
         # (lambda, gamma) are set anew for each run, so that runs share what is compiled.
         with pytensor.config.change_flags(traceback__limit=0):
             self.graph = self.build(self.tparams, options, True, self.frames_dtype)
-        self._updated = False
+        self._updated, self._meant = False, None
         self.lrate = pytensor.shared(np.asarray(options.lrate, options.floatX), name="lrate", shape=())
 
     @functools.cached_property
     def _updates(self):
         with pytensor.config.change_flags(traceback__limit=0):
-            grads = gradients(self.graph.cost, self.tparams, self.graph.taps)
+            grads = gradients(self.graph.cost, self.tparams, self.graph.loop)
             return OPTIMIZERS[self.options.optimizer](self.lrate, self.tparams, grads)
 
     @functools.cached_property
     def _update(self):
         g = self.graph
-        inputs = [g.frames, g.index, g.mask, g.y] + ([g.dropout.bits] if g.dropout else [])
+        inputs = [g.frames, g.means, g.index, g.mask, g.y] + ([g.dropout.bits] if g.dropout else [])
         with pytensor.config.change_flags(traceback__limit=0):
             function = backend.compile_function(inputs, g.cost, self._updates, self.options.backend)
         release_memory()
@@ -63,7 +63,7 @@ class Model:
         with pytensor.config.change_flags(traceback__limit=0):
             g = self.build(self.tparams, self.options, False, self.frames_dtype)
             outputs = [g.probs] + ([] if g.alpha is None else [g.alpha])
-            return backend.compile_function([g.frames, g.index, g.mask], outputs, backend=self.options.backend)
+            return backend.compile_function([g.frames, g.means, g.index, g.mask], outputs, backend=self.options.backend)
 
     def start(self, options):
         """Makes this the fresh model of `options`, which must have the same graph."""
@@ -105,7 +105,9 @@ class Model:
         frames = batch.frames
         if frames.dtype != self.frames_dtype:
             frames = frames.astype(self.frames_dtype)
-        return frames, batch.index, batch.mask.astype(self.options.floatX)
+        if frames is not self._meant:  # of a table that is placed, only once
+            self._meant, self._means = frames, kernels.frame_means(frames, self.options.floatX)
+        return frames, self._means, batch.index, batch.mask.astype(self.options.floatX)
 
 
 @functools.lru_cache(maxsize=1)
