@@ -37,9 +37,16 @@ def param_init_fflayer(params, prefix, rng, nin, nout, init):
     params[f"{prefix}_b"] = np.zeros(nout)
 
 
+def affine(x, W, b):
+    """x W + b; x (..., nin) -> (..., nout)."""
+    # all rows in one product: a batch of products would have as many gradients by W, to be summed
+    y = x.reshape((-1, W.type.shape[0])) @ W + b
+    return y.reshape((*x.shape[:-1], W.type.shape[1]))
+
+
 def fflayer(params, x, prefix, activation=None):
     """activation(x W + b); x (..., nin) -> (..., nout)."""
-    y = x @ params[f"{prefix}_W"] + params[f"{prefix}_b"]
+    y = affine(x, params[f"{prefix}_W"], params[f"{prefix}_b"])
     return y if activation is None else activation(y)
 
 
@@ -111,9 +118,9 @@ def mlp_projection(params, options, cubes, prefix="decoder"):
 
     As released, nothing bends between Wc_att and the layer after it, nor after the last: the state is added first.
     """
-    projection = cubes @ params[f"{prefix}_Wc_att"] + params[f"{prefix}_b_att"]
+    projection = affine(cubes, params[f"{prefix}_Wc_att"], params[f"{prefix}_b_att"])
     for k in range(1, options.n_layers_att):
-        projection = projection @ params[f"{prefix}_W_att_{k}"] + params[f"{prefix}_b_att_{k}"]
+        projection = affine(projection, params[f"{prefix}_W_att_{k}"], params[f"{prefix}_b_att_{k}"])
         if k < options.n_layers_att - 1:
             projection = pt.tanh(projection)
     return projection
