@@ -12,7 +12,8 @@ setup(
     package_dir={"visual_attention": "src", "visual_attention.util": "util"},
     install_requires=[
         "pytensor>=3.0.7,<4",
-        "jax>=0.4.30",  # the default backend: the fastest measured
+        "jax>=0.4.36",  # the default backend: the fastest measured
+        "flatbuffers",  # JAX needs it to keep a graph on disk
         "numpy>=2",
         "scipy>=1.11",
         "h5py>=3.10",

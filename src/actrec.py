@@ -167,26 +167,27 @@ def build_model(
     decay_c = pytensor.shared(np.asarray(options.decay_c, floatX), name="decay_c", shape=())
     dropout, outputs, loop = dropout_of(options, training), {}, None
 
-    # What depends on a frame alone is computed once a frame. In training `frames` may be a whole table, so the windows'
-    # are taken out of it first; last step first, as the loop's gradients come.
-    cubes, rows = frames, index
-    mlp = options.pooling == "attention" and options.attention == "mlp"
-    if training and (mlp or options.pooling in ("max", "cube")):
-        cubes, rows = take(frames, index[::-1].flatten()), pt.arange(T * B, dtype="int32").reshape((T, B))[::-1]
+    # What depends on a frame alone is computed once a frame. In training `frames` may be a whole table: there it is
+    # computed of the windows' frames, last step first, as the loop's gradients come.
+    seen, computed = None, index
+    if training:
+        seen, computed = index[::-1].flatten(), pt.arange(T * B, dtype="int32").reshape((T, B))[::-1]
     if options.pooling == "cube":
-        logits = fflayer(tparams, cubes.astype(floatX).reshape((-1, L * D)), "ff_logit")  # (n, C)
-        logits = logits[rows]
+        cubes = (frames if seen is None else take(frames, seen)).astype(floatX)
+        logits = fflayer(tparams, cubes.reshape((-1, L * D)), "ff_logit")[computed]  # (T, B, C)
     else:
-        table = {"frames": cubes}
-        if mlp:
-            table["projection"] = mlp_projection(tparams, options, cubes.astype(floatX))
+        table = {"frames": frames}
+        if options.pooling == "mean":
+            table, computed = {"pooled": means}, None
         elif options.pooling == "max":
-            table = {"pooled": cubes.max(axis=1).astype(floatX)}
-        elif options.pooling == "mean":
-            table = {"pooled": means}
+            table = {"pooled": (frames if seen is None else take(frames, seen)).max(axis=1).astype(floatX)}
+        elif options.attention == "mlp":
+            table["projection"] = mlp_projection(tparams, options, frames, seen)
+        else:
+            computed = None
         h0, c0 = initial_state(tparams, options, means, index, dropout)
         wanted = [*wanted, *(["ctx"] if options.ctx2out and "ctx" not in wanted else [])]
-        loop = lstm_cond_layer(tparams, options, table, rows, mask, h0, c0, dropout, wanted)
+        loop = lstm_cond_layer(tparams, options, table, index, mask, h0, c0, dropout, computed, wanted)
         outputs = dict(loop.outputs)
         top = outputs[layer_name("h", options.n_layers_lstm - 1)]
         logits = class_logits(tparams, options, top, outputs.get("ctx"), dropout)

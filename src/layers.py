@@ -9,15 +9,26 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 
-from visual_attention.kernels import take, times, weighted_sum
+from visual_attention.kernels import project, take, times, weighted_sum
 from visual_attention.recurrence import Loop, Product
 
 # ---------------------------------------------------------------- initial weights
 
 
+class Zeros:
+    """In place of a generator, for parameters of which only the shape is wanted."""
+
+    def randn(self, *shape):
+        return np.zeros(shape)
+
+    def uniform(self, low, high, shape):
+        return np.zeros(shape)
+
+
 def ortho_weight(rng, ndim):
     """An orthogonal (ndim, ndim) matrix: left singular vectors of a normal one."""
-    return np.linalg.svd(rng.randn(ndim, ndim))[0]
+    normal = rng.randn(ndim, ndim)
+    return normal if isinstance(rng, Zeros) else np.linalg.svd(normal)[0]
 
 
 def norm_weight(rng, nin, nout, ortho=True, init="released"):
@@ -37,7 +48,7 @@ def param_init_fflayer(params, prefix, rng, nin, nout, init):
     params[f"{prefix}_b"] = np.zeros(nout)
 
 
-def affine(x, W, b):
+def affine(x, W, b=0):
     """x W + b; x (..., nin) -> (..., nout)."""
     # all rows in one product: a batch of products would have as many gradients by W, to be summed
     y = x.reshape((-1, W.type.shape[0])) @ W + b
@@ -113,25 +124,32 @@ def param_init_attention(params, prefix, rng, options):
     params[f"{prefix}_c_tt"] = np.zeros(1)
 
 
-def mlp_projection(params, options, cubes, prefix="decoder"):
-    """The part of mlp attention that depends on the frame alone; (n, L, D) -> (n, L, D).
+def mlp_projection(params, options, frames, seen=None, prefix="decoder"):
+    """The part of mlp attention that depends on the frame alone; (n, L, D), seen (m,) -> (m, L, D), seen None: all.
 
     As released, nothing bends between Wc_att and the layer after it, nor after the last: the state is added first.
+    The last layer's bias is left to `attend`, which adds it to the state: there are fewer of that.
     """
-    projection = affine(cubes, params[f"{prefix}_Wc_att"], params[f"{prefix}_b_att"])
-    for k in range(1, options.n_layers_att):
-        projection = affine(projection, params[f"{prefix}_W_att_{k}"], params[f"{prefix}_b_att_{k}"])
-        if k < options.n_layers_att - 1:
+    projection, n = project(frames, params[f"{prefix}_Wc_att"], seen), options.n_layers_att
+    for k in range(1, n):
+        projection += params[_att_bias(prefix, k)]
+        if 1 < k:
             projection = pt.tanh(projection)
+        projection = affine(projection, params[f"{prefix}_W_att_{k}"])
     return projection
 
 
-def attend(params, options, table, rows, h, prefix="decoder"):
+def _att_bias(prefix, n_layers_att):
+    """Name of the last bias of so many layers of mlp attention."""
+    return f"{prefix}_b_att" if n_layers_att == 1 else f"{prefix}_b_att_{n_layers_att - 1}"
+
+
+def attend(params, options, table, rows, h, computed=None, prefix="decoder"):
     """Eqs. 4 and 5: the glimpse and what it shows. rows (B,): the frames; h (B, d): h_{t-1} of the top layer.
 
-    Attention `location` is Eq. 4, softmax of W_i h; `mlp` the released code's, softmax of U tanh(projection + Wd h) + c
-    (src/actrec.py, lstm_cond_layer). table: what is known of every frame, "frames" (n, L, D) and for mlp "projection"
-    (n, L, D), from `mlp_projection`.
+    Attention `location` is Eq. 4, softmax of W_i h; `mlp` the released code's, softmax of U tanh(projection + b + Wd h)
+    + c (src/actrec.py, lstm_cond_layer). table: what is known of every frame, "frames" (n, L, D) and for mlp
+    "projection" (n, L, D), from `mlp_projection`; of the latter the rows may be others, `computed`.
     Returns a dict with alpha (B, L) and ctx (B, D), and what is in between: score (B, L), or as released pctx_ (B, L,
     D), the frames' projection, pstate, pctx_pre, pctx, alpha_pre.
     """
@@ -139,9 +157,9 @@ def attend(params, options, table, rows, h, prefix="decoder"):
         score = times(h, params[f"{prefix}_W_loc"])  # (B, L)
         now = {"score": score}
     else:
-        pctx_ = take(table["projection"], rows)  # (B, L, D)
+        pctx_ = take(table["projection"], rows if computed is None else computed)  # (B, L, D)
         pstate = times(h, params[f"{prefix}_Wd_att"])  # (B, D)
-        pctx_pre = pctx_ + pstate[:, None, :]
+        pctx_pre = pctx_ + (pstate + params[_att_bias(prefix, options.n_layers_att)])[:, None, :]
         pctx = pt.tanh(pctx_pre)
         alpha_pre = pctx @ params[f"{prefix}_U_att"] + params[f"{prefix}_c_tt"]  # (B, L, 1)
         now = {"pctx_": pctx_, "pstate": pstate, "pctx_pre": pctx_pre, "pctx": pctx, "alpha_pre": alpha_pre}
@@ -188,19 +206,20 @@ def lstm_step(params, x, h, c, mask, prefix="decoder"):
     return {"h": h_new, "c": c_new, "preact": preact, "i": i, "f": f, "o": o, "both": both}
 
 
-def lstm_cond_step(params, options, table, rows, mask, dropout_bits, h, c, prefix="decoder"):
+def lstm_cond_step(params, options, table, rows, mask, dropout_bits, h, c, computed=None, prefix="decoder"):
     """One time-step: look (Eqs. 4, 5), then the stack of LSTM layers (Eqs. 1-3).
 
-    table: what is known of every frame, as `attend` wants it, or to be pooled "pooled" (n, D); rows (B,): the frames;
-    mask (B,), h and c lists of (B, d), one a layer; dropout_bits: a list of packed masks, one a layer's input, or None.
+    table: what is known of every frame, as `attend` wants it, or "pooled" (n, D); rows (B,): the frames; computed (B,):
+    of "projection" and "pooled", if others. mask (B,), h and c lists of (B, d), one a layer; dropout_bits: a list of
+    packed masks, one a layer's input, or None.
     Returns all that was computed, by name: h, c, preact, ... of the first layer, h_2, ... of the second; h_before
     (B, d), h_{t-1} of the top layer; ctx (B, D), what the cube was pooled to, and all of `attend`.
     """
     now = {"h_before": h[-1]}
     if options.pooling == "attention":
-        now |= attend(params, options, table, rows, h[-1], prefix)
+        now |= attend(params, options, table, rows, h[-1], computed, prefix)
     else:
-        now["ctx"] = take(table["pooled"], rows)
+        now["ctx"] = take(table["pooled"], rows if computed is None else computed)
     if options.selector:
         now["sel"] = pt.sigmoid((h[-1] @ params[f"{prefix}_W_sel"] + params[f"{prefix}_b_sel"])[:, 0])  # (B,)
         now["ctx"] = now["sel"][:, None] * now["ctx"]
@@ -214,10 +233,12 @@ def lstm_cond_step(params, options, table, rows, mask, dropout_bits, h, c, prefi
     return now
 
 
-def lstm_cond_layer(params, options, table, index, mask, h0, c0, dropout=None, wanted=(), prefix="decoder"):
+def lstm_cond_layer(
+    params, options, table, index, mask, h0, c0, dropout=None, computed=None, wanted=(), prefix="decoder"
+):
     """The loop over time; its `outputs` are those of `lstm_cond_step` at all steps, (T, B, ...): h and c of each layer,
-    alpha, and whatever names are `wanted`. table: see `lstm_cond_step`; index and mask (T, B), h0 and c0 lists of
-    (B, d)."""
+    alpha, and whatever names are `wanted`. table: see `lstm_cond_step`; index, mask and computed (T, B), h0 and c0
+    lists of (B, d)."""
     n, (T, B), d = options.n_layers_lstm, index.type.shape, options.dim
     attends = options.pooling == "attention"
     h, c, preact, both = ([layer_name(name, k) for k in range(n)] for name in ("h", "c", "preact", "both"))
@@ -229,19 +250,25 @@ def lstm_cond_layer(params, options, table, index, mask, h0, c0, dropout=None, w
         tables = {name: constant[name] for name in table}
         masks = [now[name] for name in bits] if in_lstm else None
         state = [before[name] for name in h], [before[name] for name in c]
-        return lstm_cond_step(constant, options, tables, now["index"], now["mask"], masks, *state, prefix)
+        return lstm_cond_step(
+            constant, options, tables, now["index"], now["mask"], masks, *state, now.get("computed"), prefix
+        )
 
     products, kept = {}, [*preact, "ctx"]
     for k in range(n):
         name = layer_name(prefix, k)
         products[preact[k]] = Product(both[k], {f"{name}_W": d if k else options.ctx_dim, f"{name}_U": d}, f"{name}_b")
     if attends:
-        att, W = ("score", "W_loc") if options.attention == "location" else ("pstate", "Wd_att")
-        products[att] = Product("h_before", {f"{prefix}_{W}": d})
+        if options.attention == "location":
+            att, W, b = "score", "W_loc", None
+        else:  # the bias is added right after it
+            att, W, b = "pstate", "Wd_att", _att_bias(prefix, options.n_layers_att)
+        products[att] = Product("h_before", {f"{prefix}_{W}": d}, b)
         kept += [att, "alpha"]
     if options.selector:
         kept.append("sel")
-    sequences, initial = {"index": index, "mask": mask, **bits}, dict(zip([*h, *c], [*h0, *c0], strict=True))
+    sequences = {"index": index, "mask": mask, **bits} | ({} if computed is None else {"computed": computed})
+    initial = dict(zip([*h, *c], [*h0, *c0], strict=True))
     return Loop(step, sequences, initial, table | weights, kept, wanted, products)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytensor
 
-from visual_attention import actrec, actrec_mAP, backend, kernels
+from visual_attention import actrec, actrec_mAP, backend, kernels, layers
 from visual_attention.layers import gradients
 from visual_attention.optimizers import OPTIMIZERS
 from visual_attention.options import graph_options
@@ -27,14 +27,15 @@ class Model:
         cost = model.update(batch, rng)          # one step of the optimizer
         probs, alpha = model.predict(batch)      # (T, B, C), and (T, B, L) or None
 
-    frames_dtype: the frame table's. C and NUMBA take it as floatX: they compute slowly with half precision.
+    frames_dtype: the frame table's. C and NUMBA take it as floatX: they compute slowly with half precision. started:
+    whether it has initial parameters; else all are 0 until `start`.
     """
 
-    def __init__(self, options, frames_dtype="float32"):
+    def __init__(self, options, frames_dtype="float32", started=True):
         backend.set_precision(options.floatX, options.backend)
         self.options = options
         self.frames_dtype = str(frames_dtype) if options.backend == "jax" else options.floatX
-        self.tparams = actrec.init_tparams(actrec.init_params(options))
+        self.tparams = actrec.init_tparams(actrec.init_params(options, layers.Zeros()))
         self.build = builder(options)
         # Without tracebacks of every variable, a gradient is built in 3 s instead of 5. The graph's shared scalars
         # (lambda, gamma) are set anew for each run, so that runs share what is compiled.
@@ -42,6 +43,8 @@ class Model:
             self.graph = self.build(self.tparams, options, True, self.frames_dtype)
         self._updated, self._meant = False, None
         self.lrate = pytensor.shared(np.asarray(options.lrate, options.floatX), name="lrate", shape=())
+        if started:
+            self.start(options)
 
     @functools.cached_property
     def _updates(self):
@@ -54,7 +57,8 @@ class Model:
         g = self.graph
         inputs = [g.frames, g.means, g.index, g.mask, g.y] + ([g.dropout.bits] if g.dropout else [])
         with pytensor.config.change_flags(traceback__limit=0):
-            function = backend.compile_function(inputs, g.cost, self._updates, self.options.backend)
+            key = self._key("update")
+            function = backend.compile_function(inputs, g.cost, self._updates, self.options.backend, key)
         release_memory()
         return function
 
@@ -63,7 +67,12 @@ class Model:
         with pytensor.config.change_flags(traceback__limit=0):
             g = self.build(self.tparams, self.options, False, self.frames_dtype)
             outputs = [g.probs] + ([] if g.alpha is None else [g.alpha])
-            return backend.compile_function([g.frames, g.means, g.index, g.mask], outputs, backend=self.options.backend)
+            return backend.compile_function(
+                [g.frames, g.means, g.index, g.mask], outputs, None, self.options.backend, self._key("predict")
+            )
+
+    def _key(self, function):
+        return f"{function} {self.frames_dtype} {graph_options(self.options)}"
 
     def start(self, options):
         """Makes this the fresh model of `options`, which must have the same graph."""
@@ -105,6 +114,7 @@ class Model:
         frames = batch.frames
         if frames.dtype != self.frames_dtype:
             frames = frames.astype(self.frames_dtype)
+        frames = backend.to_device(frames, self.options.backend)
         if frames is not self._meant:  # of a table that is placed, only once
             self._meant, self._means = frames, kernels.frame_means(frames, self.options.floatX)
         return frames, self._means, batch.index, batch.mask.astype(self.options.floatX)
@@ -112,7 +122,7 @@ class Model:
 
 @functools.lru_cache(maxsize=1)
 def _model(options, frames_dtype):
-    return Model(options, frames_dtype)
+    return Model(options, frames_dtype, started=False)
 
 
 def model_for(options, frames_dtype):
