@@ -39,7 +39,39 @@ class ActionRecognizer(nn.Module):
         self.hidden, self.out = nn.Linear(o.dim, o.dim_out), nn.Linear(o.dim_out, o.n_actions)
 
     def drop(self, x):
+        if self.options.dropout == "released" and not self.training:
+            return x / 2
         return F.dropout(x, 0.5, self.training and self.options.use_dropout)
+
+    @torch.no_grad()
+    def load(self, params):
+        """Parameters of the project's model, name -> array."""
+        o, attention = self.options, self.attention
+
+        def set_linear(layer, W, b=None):
+            layer.weight.copy_(torch.from_numpy(params[W].copy()).T)
+            if b:
+                layer.bias.copy_(torch.from_numpy(params[b].copy()))
+
+        for k, layer in enumerate(self.init, start=1):
+            set_linear(layer, f"ff_init_{k}_W", f"ff_init_{k}_b")
+        for k, cell in enumerate(self.cells):
+            end = f"_{k + 1}" if k else ""
+            set_linear(self.init_h[k], f"ff_state{end}_W", f"ff_state{end}_b")
+            set_linear(self.init_c[k], f"ff_memory{end}_W", f"ff_memory{end}_b")
+            order = torch.cat([torch.arange(o.dim) + o.dim * g for g in (0, 1, 3, 2)])  # i, f, o, g -> i, f, g, o
+            for name, weight in (("W", cell.weight_ih), ("U", cell.weight_hh)):
+                weight.copy_(torch.from_numpy(params[f"decoder{end}_{name}"].copy()).T[order])
+            cell.bias_ih.copy_(torch.from_numpy(params[f"decoder{end}_b"].copy())[order])
+            cell.bias_hh.zero_()
+        if o.attention == "location":
+            set_linear(attention, "decoder_W_loc")
+        else:
+            set_linear(attention.cube, "decoder_Wc_att", "decoder_b_att")
+            set_linear(attention.state, "decoder_Wd_att")
+            set_linear(attention.score, "decoder_U_att", "decoder_c_tt")
+        set_linear(self.hidden, "ff_logit_lstm_W", "ff_logit_lstm_b")
+        set_linear(self.out, "ff_logit_W", "ff_logit_b")
 
     def forward(self, cubes):
         released, attention = self.options.dropout == "released", self.attention
