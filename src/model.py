@@ -32,7 +32,7 @@ class Model:
     """
 
     def __init__(self, options, frames_dtype="float32", started=True):
-        backend.set_precision(options.floatX, options.backend)
+        backend.set_precision(options.floatX, options.backend, options.matmul)
         self.options = options
         self.frames_dtype = str(frames_dtype) if options.backend == "jax" else options.floatX
         self.tparams = actrec.init_tparams(actrec.init_params(options, layers.Zeros()))
@@ -55,10 +55,10 @@ class Model:
     @functools.cached_property
     def _update(self):
         g = self.graph
-        inputs = [g.frames, g.means, g.index, g.mask, g.y] + ([g.dropout.bits] if g.dropout else [])
-        with pytensor.config.change_flags(traceback__limit=0):
-            key = self._key("update")
-            function = backend.compile_function(inputs, g.cost, self._updates, self.options.backend, key)
+        inputs = {g.frames: None, g.means: None, g.index: 1, g.mask: 1, g.y: 0}
+        function = self._compiled(
+            "update", inputs | ({g.dropout.bits: None} if g.dropout else {}), g.cost, self._updates
+        )
         release_memory()
         return function
 
@@ -66,13 +66,16 @@ class Model:
     def _predict(self):
         with pytensor.config.change_flags(traceback__limit=0):
             g = self.build(self.tparams, self.options, False, self.frames_dtype)
-            outputs = [g.probs] + ([] if g.alpha is None else [g.alpha])
-            return backend.compile_function(
-                [g.frames, g.means, g.index, g.mask], outputs, None, self.options.backend, self._key("predict")
-            )
+        inputs = {g.frames: None, g.means: None, g.index: 1, g.mask: 1}
+        return self._compiled("predict", inputs, [g.probs] + ([] if g.alpha is None else [g.alpha]))
 
-    def _key(self, function):
-        return f"{function} {self.frames_dtype} {graph_options(self.options)}"
+    def _compiled(self, name, inputs, outputs, updates=None):
+        """inputs: variable -> its axis that is the batch's."""
+        o, key = self.options, f"{name} {self.frames_dtype} {graph_options(self.options)}"
+        with pytensor.config.change_flags(traceback__limit=0):
+            return backend.compile_function(
+                list(inputs), outputs, updates, o.backend, key, o.devices, list(inputs.values())
+            )
 
     def start(self, options):
         """Makes this the fresh model of `options`, which must have the same graph."""
@@ -94,7 +97,7 @@ class Model:
 
     def frames(self, table):
         """A frame table, placed once where the updates compute."""
-        return backend.to_device(table.astype(self.frames_dtype, copy=False), self.options.backend)
+        return backend.to_device(table.astype(self.frames_dtype, copy=False), self.options)
 
     def update(self, batch, rng):
         """One update of the parameters; the cost before it. rng draws the dropout masks."""
@@ -114,7 +117,7 @@ class Model:
         frames = batch.frames
         if frames.dtype != self.frames_dtype:
             frames = frames.astype(self.frames_dtype)
-        frames = backend.to_device(frames, self.options.backend)
+        frames = backend.to_device(frames, self.options)
         if frames is not self._meant:  # of a table that is placed, only once
             self._meant, self._means = frames, kernels.frame_means(frames, self.options.floatX)
         return frames, self._means, batch.index, batch.mask.astype(self.options.floatX)
