@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from test_training import command, data_folder, train  # noqa: F401  (a fixture)
 
 # run by each process: devices, where to write parameters, and for several hosts address, number, and which this is
 PROGRAM = """
@@ -56,11 +57,37 @@ def test_four_devices_equal_one(tmp_path, attention):
     same(tmp_path, "one", "four")
 
 
-def test_two_hosts_equal_one(tmp_path):
+def free_address():
     with socket.socket() as s:
         s.bind(("localhost", 0))
-        address = f"localhost:{s.getsockname()[1]}"
+        return f"localhost:{s.getsockname()[1]}"
+
+
+def test_two_hosts_equal_one(tmp_path):
+    address = free_address()
     processes = [start(tmp_path, "location", f"host{k}", 4, 2, address, 2, k) for k in (0, 1)]
     finish(tmp_path, [start(tmp_path, "location", "one", 1, 1), *processes])
     same(tmp_path, "one", "host0")
     same(tmp_path, "one", "host1")
+
+
+def test_a_run_trained_by_two_hosts(data_folder, tmp_path):  # noqa: F811
+    """One run folder, written by the first host; the same model as one host's."""
+    hosts = ("--coordinator", free_address(), "--hosts", 2, "--devices", 2)
+    together = [command(data_folder, tmp_path / "two", *hosts, "--host", k) for k in (0, 1)]
+    finish(
+        tmp_path, [subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for c in together]
+    )
+    done = train(data_folder, tmp_path / "one")
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "one" / "model.npz") as one, np.load(tmp_path / "two" / "model.npz") as two:
+        for name in set(one.files) - {"history_errs"}:
+            np.testing.assert_allclose(one[name], two[name], rtol=1e-3, atol=1e-4, err_msg=name)
+    assert (tmp_path / "two" / "result.json").is_file()
+
+
+def test_more_devices_than_there_are(data_folder, tmp_path):  # noqa: F811
+    done = train(data_folder, tmp_path / "run", "--devices", 4)
+    assert done.returncode == 1 and "option devices is 4; expected at most" in done.stderr, done.stderr
+    done = train(data_folder, tmp_path / "run", "--devices", 3)
+    assert done.returncode != 0 and "option devices is 3; expected a divisor of batch_size" in done.stderr, done.stderr
