@@ -22,8 +22,8 @@ INIT_AND_HEAD = 1 + 3 * (1 + 2 * LAYERS) - 1 + 3 * 2
     [
         # the score of locations; the weighted sum and its gradient
         ("location", 3 + 2, 2),
-        # the state's projection; the cubes', which needs no gradient by them; U, whose gradient by what it is given is no
-        # product; the weighted sum and its gradient
+        # the state's projection; the cubes', which needs no gradient by them; U, whose gradient by what it is given is
+        # no product; the weighted sum and its gradient
         ("mlp", 3 + 2 + 2 + 2, 2 + 2),
     ],
 )
