@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbclient
+import nbformat
 import numpy as np
 import pytest
 from PIL import Image
@@ -287,3 +289,25 @@ def test_page_escapes_what_it_is_told(tmp_path):
     text = page.page("a < b", {"x & y": [page.paragraph("<b>"), page.table(["<"], [["&"]]),
                                          page.picture(tmp_path / "a.png", 'say "<i>"')]})  # fmt: skip
     assert "<b>" not in text and "<i>" not in text and "a &lt; b" in text and "x &amp; y" in text
+
+
+# ---------------------------------------------------------------- the notebook
+
+NOTEBOOK = Path(__file__).parents[1] / "scripts" / "draw_visualizations.ipynb"
+
+
+def test_notebook_runs_from_top_to_bottom(runs, monkeypatch):
+    monkeypatch.setenv("RUN", str(runs / "attention_mlp_lambda0" / "seed0"))
+    monkeypatch.setenv("VIDEO", "jack/test_000")
+    notebook = nbformat.read(NOTEBOOK, 4)
+    nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": NOTEBOOK.parent}}).execute()
+    texts = [out.text for cell in notebook.cells for out in cell.get("outputs", []) if out.get("name") == "stdout"]
+    assert any(text.startswith("jack/test_000:  predicted ") for text in texts)
+    assert sum("image/png" in out.get("data", {}) for cell in notebook.cells for out in cell.get("outputs", [])) == 3
+
+
+def test_notebook_is_committed_with_its_outputs():
+    text = NOTEBOOK.read_text()
+    outputs = [out for cell in nbformat.reads(text, 4).cells for out in cell.get("outputs", [])]
+    assert sum("image/png" in out.get("data", {}) for out in outputs) == 3 and len(text) < 1.5e6
+    assert not any(out.output_type == "error" or out.get("name") == "stderr" for out in outputs)
