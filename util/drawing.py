@@ -210,6 +210,7 @@ def learning_curves(path, runs, metric):
         right.plot(x, np.mean([[line["valid_score"] for line in run] for run in epochs], axis=0), **_look(k))
     left.set(xlabel="epoch", ylabel="training cost a window", yscale="log")
     left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.get_minor_locator().set_params(subs=(2, 5))  # labels of all would touch
     left.yaxis.set_minor_formatter("{x:g}")
     right.set(xlabel="epoch", ylabel=f"validation {metric} (%)", ylim=(0, 100))
     for axes in (left, right):
