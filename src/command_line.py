@@ -74,6 +74,13 @@ class TrainArguments:
     """for which data set these are"""
     model: Literal[tuple(MODELS)] = "attention_lambda0"
     """which row of Table 1; sets pooling and alpha_c, and attention in the row that the paper has not"""
+    coordinator: str | None = None
+    """HOST:PORT of host 0, where several hosts train the run together; each is given the same command but for --host,
+    and a folder that all of them see"""
+    hosts: int = 1
+    """how many hosts; option devices is then the number of all hosts' devices together"""
+    host: int = 0
+    """which of them this is, from 0"""
     options: tyro.conf.OmitArgPrefixes[Options] = Options()
     """what the data or the model say (n_actions, ctx_dim, ...) need not be given"""
 
@@ -120,6 +127,12 @@ def train_command(description, data_set=None, data=None):
             options=found or Options(),
         ),
     )
+    if arguments.coordinator:
+        import jax
+
+        jax.distributed.initialize(arguments.coordinator, arguments.hosts, arguments.host)
+    elif arguments.hosts > 1:
+        raise ValueError(f"option --hosts is {arguments.hosts}; expected --coordinator HOST:PORT with it")
     from visual_attention.training import load_parts, run_cell
 
     result = run_cell(arguments.options, arguments.run, load_parts(arguments.data, arguments.options))

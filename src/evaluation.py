@@ -18,7 +18,7 @@ def predictions(model, data, order=None):
     """Predicts windows, all unless `order` names some; yields a batch at a time: the windows (n,), class probabilities
     at every step (T, n, C), and glimpses (T, n, L), None where nothing attends."""
     order = np.arange(data.n_windows) if order is None else order
-    for batch in read_ahead(data.batches(order, model.options.batch_size)):
+    for batch in read_ahead(data.batches(order, model.options.batch_size, overlapping=True)):
         probs, alpha = model.predict(batch)
         n = len(batch.windows)
         yield batch.windows, probs[:, :n], None if alpha is None else alpha[:, :n]

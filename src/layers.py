@@ -5,19 +5,30 @@ order i, f, o, g. `params` is a dict name -> shared variable throughout; names a
 the parameter (src/actrec.py, param_init_fflayer and param_init_lstm_cond).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
-from pytensor.gradient import disconnected_grad
+
+from visual_attention.kernels import project, take, times, weighted_sum
+from visual_attention.recurrence import Loop, Product
 
 # ---------------------------------------------------------------- initial weights
 
 
+class Zeros:
+    """In place of a generator, for parameters of which only the shape is wanted."""
+
+    def randn(self, *shape):
+        return np.zeros(shape)
+
+    def uniform(self, low, high, shape):
+        return np.zeros(shape)
+
+
 def ortho_weight(rng, ndim):
     """An orthogonal (ndim, ndim) matrix: left singular vectors of a normal one."""
-    return np.linalg.svd(rng.randn(ndim, ndim))[0]
+    normal = rng.randn(ndim, ndim)
+    return normal if isinstance(rng, Zeros) else np.linalg.svd(normal)[0]
 
 
 def norm_weight(rng, nin, nout, ortho=True, init="released"):
@@ -37,9 +48,16 @@ def param_init_fflayer(params, prefix, rng, nin, nout, init):
     params[f"{prefix}_b"] = np.zeros(nout)
 
 
+def affine(x, W, b=0):
+    """x W + b; x (..., nin) -> (..., nout)."""
+    # all rows in one product: a batch of products would have as many gradients by W, to be summed
+    y = x.reshape((-1, W.type.shape[0])) @ W + b
+    return y.reshape((*x.shape[:-1], W.type.shape[1]))
+
+
 def fflayer(params, x, prefix, activation=None):
     """activation(x W + b); x (..., nin) -> (..., nout)."""
-    y = x @ params[f"{prefix}_W"] + params[f"{prefix}_b"]
+    y = affine(x, params[f"{prefix}_W"], params[f"{prefix}_b"])
     return y if activation is None else activation(y)
 
 
@@ -106,37 +124,48 @@ def param_init_attention(params, prefix, rng, options):
     params[f"{prefix}_c_tt"] = np.zeros(1)
 
 
-def mlp_projection(params, options, cubes, prefix="decoder"):
-    """The part of mlp attention that depends on the cube alone; (..., L, D) -> (..., L, D).
+def mlp_projection(params, options, frames, seen=None, prefix="decoder"):
+    """The part of mlp attention that depends on the frame alone; (n, L, D), seen (m,) -> (m, L, D), seen None: all.
 
     As released, nothing bends between Wc_att and the layer after it, nor after the last: the state is added first.
+    The last layer's bias is left to `attend`, which adds it to the state: there are fewer of that.
     """
-    projection = cubes @ params[f"{prefix}_Wc_att"] + params[f"{prefix}_b_att"]
-    for k in range(1, options.n_layers_att):
-        projection = projection @ params[f"{prefix}_W_att_{k}"] + params[f"{prefix}_b_att_{k}"]
-        if k < options.n_layers_att - 1:
+    projection, n = project(frames, params[f"{prefix}_Wc_att"], seen), options.n_layers_att
+    for k in range(1, n):
+        projection += params[_att_bias(prefix, k)]
+        if 1 < k:
             projection = pt.tanh(projection)
+        projection = affine(projection, params[f"{prefix}_W_att_{k}"])
     return projection
 
 
-def attend(params, options, cubes, projection, h, delta=0, prefix="decoder"):
-    """Eqs. 4 and 5: the glimpse and what it shows. cubes (B, L, D), h (B, d), h_{t-1} of the top layer.
+def _att_bias(prefix, n_layers_att):
+    """Name of the last bias of so many layers of mlp attention."""
+    return f"{prefix}_b_att" if n_layers_att == 1 else f"{prefix}_b_att_{n_layers_att - 1}"
 
-    Attention `location` is Eq. 4, softmax of W_i h; `mlp` the released code's, softmax of U tanh(projection + Wd h) + c
-    (src/actrec.py, lstm_cond_layer), projection (B, L, D) from `mlp_projection`. delta: see Tap.
-    Returns a dict with alpha (B, L) and ctx (B, D); of mlp also pstate, pctx_pre, pctx, alpha_pre, as released.
+
+def attend(params, options, table, rows, h, computed=None, prefix="decoder"):
+    """Eqs. 4 and 5: the glimpse and what it shows. rows (B,): the frames; h (B, d): h_{t-1} of the top layer.
+
+    Attention `location` is Eq. 4, softmax of W_i h; `mlp` the released code's, softmax of U tanh(projection + b + Wd h)
+    + c (src/actrec.py, lstm_cond_layer). table: what is known of every frame, "frames" (n, L, D) and for mlp
+    "projection" (n, L, D), from `mlp_projection`; of the latter the rows may be others, `computed`.
+    Returns a dict with alpha (B, L) and ctx (B, D), and what is in between: score (B, L), or as released pctx_ (B, L,
+    D), the frames' projection, pstate, pctx_pre, pctx, alpha_pre.
     """
     if options.attention == "location":
-        now, score = {}, h @ params[f"{prefix}_W_loc"] + delta  # (B, L)
+        score = times(h, params[f"{prefix}_W_loc"])  # (B, L)
+        now = {"score": score}
     else:
-        pstate = h @ params[f"{prefix}_Wd_att"] + delta  # (B, D)
-        pctx_pre = projection + pstate[:, None, :]  # (B, L, D)
+        pctx_ = take(table["projection"], rows if computed is None else computed)  # (B, L, D)
+        pstate = times(h, params[f"{prefix}_Wd_att"])  # (B, D)
+        pctx_pre = pctx_ + (pstate + params[_att_bias(prefix, options.n_layers_att)])[:, None, :]
         pctx = pt.tanh(pctx_pre)
         alpha_pre = pctx @ params[f"{prefix}_U_att"] + params[f"{prefix}_c_tt"]  # (B, L, 1)
-        now, score = {"pstate": pstate, "pctx_pre": pctx_pre, "pctx": pctx, "alpha_pre": alpha_pre}, alpha_pre[:, :, 0]
+        now = {"pctx_": pctx_, "pstate": pstate, "pctx_pre": pctx_pre, "pctx": pctx, "alpha_pre": alpha_pre}
+        score = alpha_pre[:, :, 0]
     alpha = pt.special.softmax(score * options.temperature_inverse, axis=-1)
-    # a batched matmul: multiply-and-sum takes twice as long
-    return now | {"alpha": alpha, "ctx": (alpha[:, None, :] @ cubes)[:, 0, :]}
+    return now | {"alpha": alpha, "ctx": weighted_sum(alpha, table["frames"], rows)}
 
 
 # ---------------------------------------------------------------- LSTM
@@ -161,139 +190,111 @@ def param_init_lstm_cond(params, prefix, rng, options):
             params[f"{prefix}_b_sel"] = np.zeros(())
 
 
-def lstm_step(params, x, h, c, mask, delta=0, prefix="decoder"):
+def lstm_step(params, x, h, c, mask, prefix="decoder"):
     """Eqs. 1-3, one layer, one step: x (B, nin), h and c (B, d), mask (B,). Mask 0 keeps h and c.
 
-    Returns a dict: the new h and c (B, d), and as released preact (B, 4d) and the gates i, f, o.
+    Returns a dict: the new h and c (B, d), and as released preact (B, 4d) and the gates i, f, o; x and h side by side.
     """
-    d = params[f"{prefix}_U"].type.shape[0]
-    preact = x @ params[f"{prefix}_W"] + h @ params[f"{prefix}_U"] + params[f"{prefix}_b"] + delta  # (B, 4d)
-    i, f, o = (pt.sigmoid(preact[:, k * d : (k + 1) * d]) for k in range(3))
-    g = pt.tanh(preact[:, 3 * d :])
+    W, U, b = (params[f"{prefix}_{name}"] for name in "WUb")
+    both = pt.concatenate([x, h], axis=1)  # (B, nin + d): one product, not two
+    preact = times(both, pt.concatenate([W, U])) + b  # (B, 4d)
+    i, f, o, g = pt.split(preact, [U.type.shape[0]] * 4, axis=1)
+    i, f, o, g = pt.sigmoid(i), pt.sigmoid(f), pt.sigmoid(o), pt.tanh(g)
     keep = mask[:, None]
     c_new = keep * (f * c + i * g) + (1 - keep) * c
     h_new = keep * (o * pt.tanh(c_new)) + (1 - keep) * h
-    return {"h": h_new, "c": c_new, "preact": preact, "i": i, "f": f, "o": o}
+    return {"h": h_new, "c": c_new, "preact": preact, "i": i, "f": f, "o": o, "both": both}
 
 
-def lstm_cond_step(params, options, cubes, projection, mask, dropout_bits, h, c, deltas=None, prefix="decoder"):
+def lstm_cond_step(params, options, table, rows, mask, dropout_bits, h, c, computed=None, prefix="decoder"):
     """One time-step: look (Eqs. 4, 5), then the stack of LSTM layers (Eqs. 1-3).
 
-    cubes (B, L, D), mask (B,), h and c lists of (B, d), one a layer; projection (B, L, D) or None (see mlp_projection);
-    dropout_bits: a list of packed masks, one a layer's input, or None; deltas: name -> zeros (see Tap), or None.
-    Returns all that was computed, by name: h, c, preact, ... of the first layer, h_2, ... of the second; each layer's
-    input x, x_2, ... (dropout done); ctx (B, D), what the cube was pooled to, and all of `attend`.
+    table: what is known of every frame, as `attend` wants it, or "pooled" (n, D); rows (B,): the frames; computed (B,):
+    of "projection" and "pooled", if others. mask (B,), h and c lists of (B, d), one a layer; dropout_bits: a list of
+    packed masks, one a layer's input, or None.
+    Returns all that was computed, by name: h, c, preact, ... of the first layer, h_2, ... of the second; h_before
+    (B, d), h_{t-1} of the top layer; ctx (B, D), what the cube was pooled to, and all of `attend`.
     """
-    deltas = deltas or {}
-    if options.pooling == "mean":
-        now = {"ctx": cubes.mean(axis=1)}
-    elif options.pooling == "max":
-        now = {"ctx": cubes.max(axis=1)}
+    now = {"h_before": h[-1]}
+    if options.pooling == "attention":
+        now |= attend(params, options, table, rows, h[-1], computed, prefix)
     else:
-        now = attend(params, options, cubes, projection, h[-1], deltas.get("att", 0), prefix)
+        now["ctx"] = take(table["pooled"], rows if computed is None else computed)
     if options.selector:
-        score = h[-1] @ params[f"{prefix}_W_sel"] + params[f"{prefix}_b_sel"] + deltas.get("sel", 0)  # (B, 1)
-        now["sel"] = pt.sigmoid(score[:, 0])
+        now["sel"] = pt.sigmoid((h[-1] @ params[f"{prefix}_W_sel"] + params[f"{prefix}_b_sel"])[:, 0])  # (B,)
         now["ctx"] = now["sel"][:, None] * now["ctx"]
     x = now["ctx"]
     for k in range(options.n_layers_lstm):
         if dropout_bits is not None:
             x = x * unpack(dropout_bits[k], options.ctx_dim if k == 0 else options.dim)
-        layer = lstm_step(params, x, h[k], c[k], mask, deltas.get(k, 0), layer_name(prefix, k))
-        now |= {layer_name(name, k): value for name, value in {"x": x, **layer}.items()}
+        layer = lstm_step(params, x, h[k], c[k], mask, layer_name(prefix, k))
+        now |= {layer_name(name, k): value for name, value in layer.items()}
         x = layer["h"]
     return now
 
 
-@dataclass
-class Tap:
-    """Where weights' gradients are taken out of the loop over time.
-
-    Adding a zero, delta (T, B, m), to what a product x W (+ b) gives at each step changes nothing, but the cost's
-    gradient by it is the gradient by the product, at all steps at once. So W's gradient is one matmul over T*B rows
-    after the loop, x^T ddelta, instead of a small one added to a sum at every step of it.
-    """
-
-    delta: pt.TensorVariable  # (T, B, m), zeros
-    inputs: dict  # name of W -> x (T, B, n)
-    bias: str | None = None  # name of b
-
-
-def gradients(cost, tparams, taps):
-    """Gradients of the cost by all parameters, in order: what the taps stand for by matmul, the rest by `grad`."""
-    wrt = [*tparams.values(), *(tap.delta for tap in taps)]
-    found = pytensor.grad(cost, wrt, disconnected_inputs="ignore")
-    grads = dict(zip(tparams, found, strict=False))
-    for tap, delta in zip(taps, found[len(tparams) :], strict=True):
-        delta = delta.reshape((-1, tap.delta.type.shape[2]))  # (T*B, m)
-        for name, x in tap.inputs.items():
-            grads[name] += x.reshape((-1, x.type.shape[2])).T @ delta
-        if tap.bias:
-            grads[tap.bias] += delta.sum(axis=0).reshape(tparams[tap.bias].type.shape)
-    return list(grads.values())
-
-
-def lstm_cond_layer(params, options, frames, index, mask, h0, c0, dropout=None, wanted=(), prefix="decoder"):
-    """The loop over time. frames (n, L, D), index and mask (T, B), h0 and c0 lists of (B, d).
-
-    Returns what `lstm_cond_step` computed at all steps, (T, B, ...) by name: h and c of each layer, alpha, and whatever
-    names are `wanted`; and the taps for `gradients`, which alone knows the gradients by the tapped weights. The step
-    fetches its cubes by index: as a sequence of the scan they would be copied in reverse for the gradient.
-    """
-    n, (T, B), d, floatX = options.n_layers_lstm, index.type.shape, options.dim, pytensor.config.floatX
-    mlp = options.pooling == "attention" and options.attention == "mlp"
-    names = {letter: [layer_name(letter, k) for k in range(n)] for letter in ("h", "c", "x")}
-    layers = [layer_name(prefix, k) for k in range(n)]
-
-    # ---- what is tapped: key of the delta -> its length, its weights with the names of their inputs, its bias
-    tapped = {k: (4 * d, {f"{layer}_W": names["x"][k], f"{layer}_U": names["h"][k]}, f"{layer}_b")
-              for k, layer in enumerate(layers)}  # fmt: skip
-    if mlp:
-        tapped["att"] = options.ctx_dim, {f"{prefix}_Wd_att": names["h"][-1]}, None
-    elif options.pooling == "attention":
-        tapped["att"] = options.n_locations, {f"{prefix}_W_loc": names["h"][-1]}, None
-    if options.selector:
-        tapped["sel"] = 1, {f"{prefix}_W_sel": names["h"][-1]}, f"{prefix}_b_sel"
-    without_gradient = {name for _, weights, bias in tapped.values() for name in (*weights, bias)}
-
-    sequences = {"index": index, "mask": mask}
-    sequences |= {key: pt.zeros((T, B, length), dtype=floatX) for key, (length, _, _) in tapped.items()}
-    if mlp:  # one matmul for all steps; h does not enter it
-        sequences["projection"] = mlp_projection(params, options, frames[index].astype(floatX), prefix)  # (T, B, L, D)
+def lstm_cond_layer(
+    params, options, table, index, mask, h0, c0, dropout=None, computed=None, wanted=(), prefix="decoder"
+):
+    """The loop over time; its `outputs` are those of `lstm_cond_step` at all steps, (T, B, ...): h and c of each layer,
+    alpha, and whatever names are `wanted`. table: see `lstm_cond_step`; index, mask and computed (T, B), h0 and c0
+    lists of (B, d)."""
+    n, (T, B), d = options.n_layers_lstm, index.type.shape, options.dim
+    attends = options.pooling == "attention"
+    h, c, preact, both = ([layer_name(name, k) for k in range(n)] for name in ("h", "c", "preact", "both"))
     in_lstm = dropout is not None and dropout.in_lstm
-    if in_lstm:
-        for k in range(n):
-            sequences[f"bits_{k}"] = dropout.packed((T, B, options.ctx_dim if k == 0 else d))
+    bits = {f"bits_{k}": dropout.packed((T, B, d if k else options.ctx_dim)) for k in range(n)} if in_lstm else {}
     weights = {name: value for name, value in params.items() if name.startswith(prefix)}
-    emitted = [*names["x"], *(["alpha"] if options.pooling == "attention" else []), *wanted]
 
-    def step(*args):
-        args = iter(args)
-        now = {name: next(args) for name in sequences}
-        h, c = [next(args) for _ in range(n)], [next(args) for _ in range(n)]
-        table = next(args)
-        inner = {
-            name: disconnected_grad(w) if name in without_gradient else w for name, w in zip(weights, args, strict=True)
-        }
-        cubes = table[now["index"]].astype(floatX)  # (B, L, D)
-        bits = [now[f"bits_{k}"] for k in range(n)] if in_lstm else None
-        new = lstm_cond_step(inner, options, cubes, now.get("projection"), now["mask"], bits, h, c, now, prefix)
-        return [new[name] for name in (*names["h"], *names["c"], *emitted)]
+    def step(now, before, constant):
+        tables = {name: constant[name] for name in table}
+        masks = [now[name] for name in bits] if in_lstm else None
+        state = [before[name] for name in h], [before[name] for name in c]
+        return lstm_cond_step(
+            constant, options, tables, now["index"], now["mask"], masks, *state, now.get("computed"), prefix
+        )
 
-    outputs = pytensor.scan(
-        step,
-        sequences=list(sequences.values()),
-        outputs_info=[*h0, *c0] + [None] * len(emitted),
-        non_sequences=[frames, *weights.values()],
-        strict=True,
-        n_steps=T,
-        return_updates=False,
+    products, kept = {}, [*preact, "ctx"]
+    for k in range(n):
+        name = layer_name(prefix, k)
+        products[preact[k]] = Product(both[k], {f"{name}_W": d if k else options.ctx_dim, f"{name}_U": d}, f"{name}_b")
+    if attends:
+        if options.attention == "location":
+            att, W, b = "score", "W_loc", None
+        else:  # the bias is added right after it
+            att, W, b = "pstate", "Wd_att", _att_bias(prefix, options.n_layers_att)
+        products[att] = Product("h_before", {f"{prefix}_{W}": d}, b)
+        kept += [att, "alpha"]
+    if options.selector:
+        kept.append("sel")
+    sequences = {"index": index, "mask": mask, **bits} | ({} if computed is None else {"computed": computed})
+    initial = dict(zip([*h, *c], [*h0, *c0], strict=True))
+    return Loop(step, sequences, initial, table | weights, kept, wanted, products)
+
+
+def gradients(cost, tparams, loop=None):
+    """Gradients of the cost by all parameters, in order; through the `loop`, if there is one, by its own gradient."""
+    params = list(tparams.values())
+    if loop is None:
+        return pytensor.grad(cost, params)
+    by_outputs = dict(
+        zip(
+            loop.outputs,
+            pytensor.grad(cost, list(loop.outputs.values()), return_disconnected="none", disconnected_inputs="ignore"),
+            strict=True,
+        )
     )
-    steps = dict(zip((*names["h"], *names["c"], *emitted), outputs, strict=True))
-    inputs = {name: steps[name] for name in names["x"]}
-    inputs |= {name: pt.concatenate([h0[k][None], steps[name][:-1]]) for k, name in enumerate(names["h"])}  # h_{t-1}
-    taps = [
-        Tap(sequences[key], {name: inputs[x] for name, x in weights.items()}, bias)
-        for key, (_, weights, bias) in tapped.items()
-    ]
-    return steps, taps
+    by_outputs = {name: g for name, g in by_outputs.items() if g is not None}
+    after = {name for product in loop.products.values() for name in (*product.weights, product.bias)}
+    inside = [name for name in loop.weights if name in tparams and name not in after]
+    through = loop.gradients(by_outputs, inside, ["pctx_"] if "projection" in loop.weights else [])
+    # the way past the loop: what enters it has these gradients
+    entering = [(value, through[name]) for name, value in loop.initial.items()]
+    if "projection" in loop.weights:
+        entering.append((loop.weights["projection"], through["pctx_"].reshape(loop.weights["projection"].shape)))
+    past = cost + sum((value * g).sum() for value, g in entering)
+    constant = [*loop.outputs.values(), *(g for _, g in entering)]
+    grads = dict(
+        zip(tparams, pytensor.grad(past, params, consider_constant=constant, disconnected_inputs="ignore"), strict=True)
+    )
+    return [g + through[name].reshape(g.shape) if name in through else g for name, g in grads.items()]

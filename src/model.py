@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytensor
 
-from visual_attention import actrec, actrec_mAP, backend
+from visual_attention import actrec, actrec_mAP, backend, kernels, layers
 from visual_attention.layers import gradients
 from visual_attention.optimizers import OPTIMIZERS
 from visual_attention.options import graph_options
@@ -27,43 +27,55 @@ class Model:
         cost = model.update(batch, rng)          # one step of the optimizer
         probs, alpha = model.predict(batch)      # (T, B, C), and (T, B, L) or None
 
-    frames_dtype: the frame table's. C and NUMBA take it as floatX: they compute slowly with half precision.
+    frames_dtype: the frame table's. C and NUMBA take it as floatX: they compute slowly with half precision. started:
+    whether it has initial parameters; else all are 0 until `start`.
     """
 
-    def __init__(self, options, frames_dtype="float32"):
-        backend.set_precision(options.floatX, options.backend)
+    def __init__(self, options, frames_dtype="float32", started=True):
+        backend.set_precision(options.floatX, options.backend, options.matmul)
         self.options = options
         self.frames_dtype = str(frames_dtype) if options.backend == "jax" else options.floatX
-        self.tparams = actrec.init_tparams(actrec.init_params(options))
+        self.tparams = actrec.init_tparams(actrec.init_params(options, layers.Zeros()))
         self.build = builder(options)
         # Without tracebacks of every variable, a gradient is built in 3 s instead of 5. The graph's shared scalars
         # (lambda, gamma) are set anew for each run, so that runs share what is compiled.
         with pytensor.config.change_flags(traceback__limit=0):
             self.graph = self.build(self.tparams, options, True, self.frames_dtype)
-        self._updated = False
+        self._updated, self._meant = False, None
         self.lrate = pytensor.shared(np.asarray(options.lrate, options.floatX), name="lrate", shape=())
+        if started:
+            self.start(options)
 
     @functools.cached_property
     def _updates(self):
         with pytensor.config.change_flags(traceback__limit=0):
-            grads = gradients(self.graph.cost, self.tparams, self.graph.taps)
+            grads = gradients(self.graph.cost, self.tparams, self.graph.loop)
             return OPTIMIZERS[self.options.optimizer](self.lrate, self.tparams, grads)
 
     @functools.cached_property
     def _update(self):
         g = self.graph
-        inputs = [g.frames, g.index, g.mask, g.y] + ([g.dropout.bits] if g.dropout else [])
-        with pytensor.config.change_flags(traceback__limit=0):
-            function = backend.compile_function(inputs, g.cost, self._updates, self.options.backend)
+        inputs = {g.frames: None, g.means: None, g.index: 1, g.mask: 1, g.y: 0}
+        function = self._compiled(
+            "update", inputs | ({g.dropout.bits: None} if g.dropout else {}), g.cost, self._updates
+        )
         release_memory()
         return function
 
     @functools.cached_property
     def _predict(self):
         with pytensor.config.change_flags(traceback__limit=0):
-            g = self.build(self.tparams, self.options, False, self.frames_dtype)
-            outputs = [g.probs] + ([] if g.alpha is None else [g.alpha])
-            return backend.compile_function([g.frames, g.index, g.mask], outputs, backend=self.options.backend)
+            g = self.build(self.tparams, self.options, False, self.frames_dtype, overlapping=True)
+        inputs = {g.frames: None, g.means: None, g.index: 1, g.mask: 1}
+        return self._compiled("predict", inputs, [g.probs] + ([] if g.alpha is None else [g.alpha]))
+
+    def _compiled(self, name, inputs, outputs, updates=None):
+        """inputs: variable -> its axis that is the batch's."""
+        o, key = self.options, f"{name} {self.frames_dtype} {graph_options(self.options)}"
+        with pytensor.config.change_flags(traceback__limit=0):
+            return backend.compile_function(
+                list(inputs), outputs, updates, o.backend, key, o.devices, list(inputs.values())
+            )
 
     def start(self, options):
         """Makes this the fresh model of `options`, which must have the same graph."""
@@ -85,7 +97,7 @@ class Model:
 
     def frames(self, table):
         """A frame table, placed once where the updates compute."""
-        return backend.to_device(table.astype(self.frames_dtype, copy=False), self.options.backend)
+        return backend.to_device(table.astype(self.frames_dtype, copy=False), self.options)
 
     def update(self, batch, rng):
         """One update of the parameters; the cost before it. rng draws the dropout masks."""
@@ -105,12 +117,15 @@ class Model:
         frames = batch.frames
         if frames.dtype != self.frames_dtype:
             frames = frames.astype(self.frames_dtype)
-        return frames, batch.index, batch.mask.astype(self.options.floatX)
+        frames = backend.to_device(frames, self.options)
+        if frames is not self._meant:  # of a table that is placed, only once
+            self._meant, self._means = frames, kernels.frame_means(frames, self.options.floatX)
+        return frames, self._means, batch.index, batch.mask.astype(self.options.floatX)
 
 
 @functools.lru_cache(maxsize=1)
 def _model(options, frames_dtype):
-    return Model(options, frames_dtype)
+    return Model(options, frames_dtype, started=False)
 
 
 def model_for(options, frames_dtype):

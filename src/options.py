@@ -110,6 +110,10 @@ class Options:
     """what the graph is compiled to"""
     floatX: Literal["float32", "float64"] = "float32"
     """precision of parameters and computation; float64 is for checks"""
+    matmul: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """precision of matrix products on a GPU (on a CPU always float32)"""
+    devices: int = 1
+    """JAX devices (GPUs) that share a batch, each taking a part of its windows; divides batch_size"""
     memory_gb: float = 4.0
     """a frame table up to this size is held in memory; a larger one is read from disk through a buffer of this size,
     and batches read ahead come on top"""
@@ -132,6 +136,14 @@ class Options:
                 )
                 bound = least.get(field.name, 1)
                 _expect(bound <= value < float("inf"), field.name, value, f"at least {bound}")
+        if self.devices > 1:
+            _expect(self.backend == "jax", "devices", self.devices, f"1 with backend {self.backend}")
+            _expect(
+                self.batch_size % self.devices == 0,
+                "devices",
+                self.devices,
+                f"a divisor of batch_size {self.batch_size}",
+            )
         _expect(self.n_layers_lstm <= 5, "n_layers_lstm", self.n_layers_lstm, "1 to 5")
         if self.pooling == "attention" and self.attention == "location":
             _expect(self.n_layers_att == 1, "n_layers_att", self.n_layers_att, "1 with attention location")

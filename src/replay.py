@@ -17,6 +17,7 @@ import pytensor.tensor as pt
 
 from visual_attention import actrec, backend
 from visual_attention.evaluation import window_scores
+from visual_attention.kernels import frame_means
 from visual_attention.layers import gradients
 from visual_attention.model import Model, builder
 from visual_attention.options import graph_options
@@ -144,8 +145,10 @@ def _compiled(options, training):
         graph = builder(options)(
             tparams, options, training, wanted=wanted, y=pt.tensor("y", dtype="int32", shape=shape)
         )
-        grads = gradients(graph.cost, tparams, graph.taps)
-        inputs = [graph.frames, graph.index, graph.mask, graph.y] + ([graph.dropout.bits] if training else [])
+        grads = gradients(graph.cost, tparams, graph.loop)
+        inputs = [graph.frames, graph.means, graph.index, graph.mask, graph.y] + (
+            [graph.dropout.bits] if training else []
+        )
         function = backend.compile_function(inputs, [*graph.outputs.values(), *grads], backend=options.backend)
     return graph, tparams, function
 
@@ -161,7 +164,7 @@ def _model(recorded, floatX, backend_name):
     graph.alpha_c.set_value(np.asarray(options.alpha_c, floatX))
     graph.decay_c.set_value(np.asarray(options.decay_c, floatX))
     batch = _batch(recorded, options)
-    inputs = [batch.frames, batch.index, batch.mask, batch.y]
+    inputs = [batch.frames, frame_means(batch.frames, floatX), batch.index, batch.mask, batch.y]
     if masks:
         bits = [np.packbits(recorded[key].astype(bool), axis=-1, bitorder="little").ravel() for key in masks]
         inputs.append(np.concatenate(bits))

@@ -10,6 +10,7 @@ import platform
 import zipfile
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from visual_attention.options import Options
@@ -38,8 +39,15 @@ class WriteError(Exception):
     """A file of the run could not be written; what was there before is untouched."""
 
 
+def first_host():
+    """Whether this process is the one that writes; where several hosts train a run, all read its folder."""
+    return not jax.distributed.is_initialized() or jax.process_index() == 0
+
+
 def write_file(path, write):
     """Writes a file whole or not at all: `write(file)` under a temporary name, flushed to disk, then renamed."""
+    if not first_host():
+        return
     part = Path(f"{path}.part")
     try:
         with open(part, "wb") as file:

@@ -15,7 +15,9 @@ import time
 import zipfile
 from pathlib import Path
 
+import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from tqdm import tqdm
 
 from visual_attention.evaluation import class_table, evaluate, write_predictions
@@ -24,6 +26,7 @@ from visual_attention.run_folder import (
     CostError,
     Interrupted,
     WriteError,
+    first_host,
     load_params,
     open_run,
     params_of,
@@ -178,6 +181,7 @@ def train(options, folder, train_data, valid_data):
     folder = Path(folder)
     model, checkpoint, log = model_for(options, train_data.table.dtype), folder / "checkpoint.npz", folder / "log.jsonl"
     position = load_checkpoint(checkpoint, model) if checkpoint.is_file() else Position()
+    wait_for_hosts("begin")  # all have read the checkpoint before one writes
     with contextlib.suppress(FileNotFoundError):
         os.truncate(log, position.log_bytes)  # lines after the checkpoint will be written again
     train_data.place(model.frames)
@@ -194,6 +198,8 @@ def train(options, folder, train_data, valid_data):
         save_checkpoint(checkpoint, model, position)
 
     def write_log(line):
+        if not first_host():
+            return
         try:
             with open(log, "a") as file:
                 file.write(json.dumps(line) + "\n")
@@ -257,8 +263,15 @@ def train(options, folder, train_data, valid_data):
             save()
             if signals:
                 raise Interrupted(signals[0], folder)
+    wait_for_hosts("end")
     load_params(model, folder / "model.npz")
     return model, position
+
+
+def wait_for_hosts(where):
+    """Where several hosts train a run: returns when all have come so far."""
+    if jax.distributed.is_initialized():
+        multihost_utils.sync_global_devices(where)
 
 
 def run_cell(options, folder, data):
@@ -274,7 +287,7 @@ def run_cell(options, folder, data):
     open_run(folder, options, digest, test.folder, data["train"].buffer_frames(options.shuffle))
     if path.is_file():
         return json.loads(path.read_text())
-    with workers.only_process(folder, "training this run"):
+    with workers.only_process(folder, "training this run") if first_host() else contextlib.nullcontext():
         model, position = train(options, folder, data["train"], data["valid"])
     result = {
         "valid": position.best,

@@ -124,12 +124,13 @@ def test_scan_equals_unrolled(name):
     model, batch = make_model(options), make_batch(options)
     T, n = options.maxlen, options.n_layers_lstm
     frames, index, mask = (pt.as_tensor(v) for v in (batch.frames, batch.index, batch.mask))
-    h, c = actrec.initial_state(model.tparams, options, frames, index)
+    h, c = actrec.initial_state(model.tparams, options, frames.mean(axis=1), index)
+    table = {"frames": frames}
+    if options.attention == "mlp":
+        table["projection"] = layers.mlp_projection(model.tparams, options, frames)
     top, glimpses = [], []
     for t in range(T):
-        cubes = frames[index[t]]
-        projection = layers.mlp_projection(model.tparams, options, cubes) if options.attention == "mlp" else None
-        now = layers.lstm_cond_step(model.tparams, options, cubes, projection, mask[t], None, h, c)
+        now = layers.lstm_cond_step(model.tparams, options, table, index[t], mask[t], None, h, c)
         h, c = ([now[layers.layer_name(letter, k)] for k in range(n)] for letter in "hc")
         top.append(h[n - 1])
         glimpses.append(now["alpha"])

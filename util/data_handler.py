@@ -142,15 +142,20 @@ class DataHandler:
         end = numbers.sum()
         return np.argsort(end - np.abs(end - place), kind="stable")
 
-    def batches(self, order, batch_size, first=0):
+    def batches(self, order, batch_size, first=0, overlapping=False):
         """Batches of the windows in `order`, from batch number `first` on, as if all before had been taken.
 
         After `place`, they index into the whole table; without it each carries the frames it needs, in an array of
-        always the same shape.
+        always the same shape. overlapping: for windows in order, which share frames. Batches then carry them even after
+        `place`, each once, in as small an array as will do for all batches.
         """
-        gather = None if self.placed is not None else self._gatherer(order, batch_size)
-        for number in range(first, -(-len(order) // batch_size)):
-            chosen = order[number * batch_size : (number + 1) * batch_size]
+        gather, capacity = None, len(self.index) * batch_size
+        if overlapping:
+            numbers = [len(np.unique(self.index[:, part])) for part in _parts(order, batch_size)]
+            capacity = min(capacity, _round_size(max(numbers, default=1)))
+        if self.placed is None:
+            gather = self._gatherer(order, batch_size)
+        for number, chosen in list(enumerate(_parts(order, batch_size)))[first:]:
             index = np.zeros((len(self.index), batch_size), "int32")
             index[:, : len(chosen)] = self.index[:, chosen]
             index[:, len(chosen) :] = self.index[0, chosen[0]]  # what fills up asks for no further frame
@@ -158,13 +163,16 @@ class DataHandler:
             mask[:, : len(chosen)] = 1
             y = np.zeros((batch_size, *self.labels.shape[1:]), "int32")
             y[: len(chosen)] = self.labels[self.video[chosen]]
-            if gather is None:
+            if gather is None and not overlapping:
                 yield Batch(self.placed, index, mask, y, chosen)
+                continue
+            rows, places = np.unique(index, return_inverse=True)
+            if gather is None:
+                frames = self.placed[np.pad(rows, (0, capacity - len(rows)), mode="edge")]
             else:
-                rows, places = np.unique(index, return_inverse=True)
-                frames = np.zeros((index.size, self.table.n_locations, self.table.depth), self.table.dtype)
+                frames = np.zeros((capacity, self.table.n_locations, self.table.depth), self.table.dtype)
                 gather(rows, frames, number)
-                yield Batch(frames, places.reshape(index.shape).astype("int32"), mask, y, chosen)
+            yield Batch(frames, places.reshape(index.shape).astype("int32"), mask, y, chosen)
 
     def _gatherer(self, order, batch_size):
         """How to copy frames `rows`, in ascending order, to the first places of `out` for batch `number` of `order`."""
@@ -192,6 +200,16 @@ class DataHandler:
         for run in runs:
             out[done : done + len(run)] = self.table.read(run[0], run[-1] + 1)[run - run[0]]
             done += len(run)
+
+
+def _parts(order, size):
+    return [order[k : k + size] for k in range(0, len(order), size)]
+
+
+def _round_size(n):
+    """The smallest of 1, 2, 3, 4, 6, 8, 12, 16, ... that is at least n: few sizes, so that little is compiled."""
+    power = 1 << (n - 1).bit_length()
+    return power * 3 // 4 if 2 < n <= power * 3 // 4 else power
 
 
 def buffered_gatherer(table, starts, numbers, first, last, kept):

@@ -1,0 +1,355 @@
+"""Speed against PyTorch and against what the machine allows: updates, evaluation, start, reading.
+
+    python scripts/benchmark.py --settings paper --parts update evaluation --json paper.json
+
+Contenders take turns in one process; of each turn one call is not counted, since memory that lay idle has to be fetched
+again, and one is. Prints a table: median seconds, and their ratio to ours. Needs torch.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from visual_attention import command_line
+from visual_attention.budget import flops
+from visual_attention.evaluation import predictions
+from visual_attention.model import Model
+from visual_attention.options import recipe
+from visual_attention.util.data_handler import Batch, DataHandler, read_ahead
+from visual_attention.util.data_lists import write_lists
+from visual_attention.util.frame_table import FrameTableWriter
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+SETTINGS = {
+    "paper": ("paper", "ucf11", {"alpha_c": 1.0}),
+    "hmdb": ("paper", "hmdb51", {"alpha_c": 1.0}),
+    "released": ("released", "ucf11", {"batch_size": 32}),
+    "small": ("paper", "embedded", {"alpha_c": 1.0}),
+}
+
+
+@dataclass(frozen=True)
+class Arguments:
+    settings: tuple[Literal["paper", "hmdb", "released", "small"], ...] = ("paper", "hmdb", "released", "small")
+    """paper: 3 layers of 512, B 128, T 30, 49 x 1024; hmdb: of 1024; released: one, MLP attention, B 32; small: the
+    embedded set's"""
+    parts: tuple[Literal["update", "evaluation", "start", "data"], ...] = ("update", "evaluation", "start", "data")
+    """what to measure"""
+    rivals: tuple[Literal["eager", "compile", "cudagraph"], ...] = ("eager", "compile")
+    """of updates; cudagraph needs an NVIDIA GPU"""
+    repetitions: int = 7
+    """turns of each contender"""
+    features: Literal["float16", "bfloat16", "float32"] = "float16"
+    """what our frames are stored as; PyTorch is given float32, which it is faster with, but on a GPU the same"""
+    matmul: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """precision of our and PyTorch's matrix products (on a CPU only float32)"""
+    seconds: float = 10.0
+    """how long a row of `data` reads"""
+    json: Path | None = None
+    """also write all numbers here"""
+    first_update: bool = False
+    """make one update of the one setting, and end: what `start` times"""
+
+
+def options_of(name, **changes):
+    kind, data_set, own = SETTINGS[name]
+    return recipe(
+        kind, data_set, "attention_mlp_lambda0" if kind == "released" else "attention_lambda0", **own | changes
+    )
+
+
+def random_batch(options, dtype):
+    """A batch of its own frames, which are no negative numbers, as after a rectifier."""
+    T, B, rng = options.maxlen, options.batch_size, np.random.default_rng(0)
+    frames = np.maximum(rng.standard_normal((B * T, options.n_locations, options.ctx_dim), dtype="float32"), 0)
+    index = np.arange(B * T, dtype="int32").reshape(B, T).T.copy()
+    y = rng.integers(0, options.n_actions, B).astype("int32")
+    return frames, Batch(frames.astype(dtype), index, np.ones((T, B), "float32"), y, np.arange(B))
+
+
+def take_turns(contenders, repetitions):
+    """Median seconds of each function."""
+    times = {name: [] for name in contenders}
+    for turn in range(repetitions + 1):
+        for name, function in contenders.items():
+            function()
+            began = time.perf_counter()
+            function()
+            if turn:
+                times[name].append(time.perf_counter() - began)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+# ---------------------------------------------------------------- the machine's limit
+
+
+def machine_rates(repetitions):
+    """Best GEMM rate of NumPy, JAX and PyTorch (FLOP/s), and the rate at which memory is read (bytes/s)."""
+    import torch
+
+    a, b = (np.random.default_rng(k).standard_normal((3840, 2048), dtype="float32") for k in (0, 1))
+    x, y, product, total = jnp.array(a), jnp.array(b), jax.jit(lambda a, b: a.T @ b), jax.jit(jnp.sum)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    s, t = torch.from_numpy(a).to(device), torch.from_numpy(b).to(device)
+    long = jnp.ones(200_000_000, "float32")
+    seconds = take_turns(
+        {
+            "numpy": lambda: a.T @ b,
+            "jax": lambda: product(x, y).block_until_ready(),
+            "torch": lambda: (s.T @ t)[0, 0].item(),
+            "read": lambda: total(long).block_until_ready(),
+        },
+        repetitions,
+    )
+    work = 2 * 3840 * 2048 * 2048
+    return max(work / seconds[name] for name in ("numpy", "jax", "torch")), 4 * long.size / seconds["read"]
+
+
+# ---------------------------------------------------------------- parts
+
+
+def torch_model(options, model):
+    import torch
+    from pytorch_model import ActionRecognizer
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    rival = ActionRecognizer(options).to(device)
+    rival.load({name: np.asarray(v.get_value()) for name, v in model.tparams.items()})
+    return rival, device
+
+
+def measure_updates(name, arguments):
+    import torch
+    from pytorch_model import cost_of
+
+    options, rng = options_of(name), np.random.default_rng(0)
+    frames, batch = random_batch(options, jnp.dtype(arguments.features))
+    model = Model(options, arguments.features)
+    rival, device = torch_model(options, model)
+    batch.frames = model.frames(batch.frames)
+    kept = torch.float32 if device == "cpu" else getattr(torch, arguments.features)
+    cubes = torch.from_numpy(frames).to(device, kept).reshape(options.batch_size, options.maxlen, *frames.shape[1:])
+    y = torch.from_numpy(batch.y).long().to(device)
+    contenders = {"ours": lambda: model.update(batch, rng)}
+    for kind in arguments.rivals:
+        contenders[kind] = torch_update(rival, {"eager": cost_of}.get(kind) or torch_compiled(kind), cubes, y)
+    seconds = take_turns(contenders, arguments.repetitions)
+    gemm, stream = machine_rates(arguments.repetitions)
+    read = 2 * batch.frames.size * batch.frames.dtype.itemsize
+    products = options.batch_size * 3 * flops(options)
+    if options.attention == "mlp":  # the frames' projection has a gradient by its weights, and none by the frames
+        products -= options.batch_size * 2 * options.maxlen * options.n_locations * options.ctx_dim**2
+    limit = products / gemm + read / stream
+    return {
+        "seconds": seconds,
+        "limit": limit,
+        "gemm_gflops": gemm / 1e9,
+        "stream_gb": stream / 1e9,
+        "gflop": products / 1e9,
+    }
+
+
+def torch_compiled(kind):
+    import torch
+    from pytorch_model import cost_of
+
+    return torch.compile(cost_of, mode="reduce-overhead" if kind == "cudagraph" else None)
+
+
+def torch_update(rival, cost_of, cubes, y):
+    import torch
+
+    optimizer = torch.optim.Adam(rival.parameters(), rival.options.lrate, fused=True, weight_decay=1e-5)
+
+    def update():
+        optimizer.zero_grad(set_to_none=True)
+        cost = cost_of(rival, cubes.float(), y)
+        cost.backward()
+        optimizer.step()
+        return cost.item()
+
+    return update
+
+
+def measure_evaluation(name, arguments):
+    """Stride-1 windows of videos of 300 frames; PyTorch takes each window's cubes, a batch of windows at a time."""
+    import torch
+
+    options, T = options_of(name, testing_stride=1), 30
+    with tempfile.TemporaryDirectory() as folder:
+        data = make_data(Path(folder), options, [300, 300], arguments.features)
+        model = Model(options, arguments.features)
+        rival, device = torch_model(options, model)
+        rival.eval()
+        frames, B = torch.from_numpy(data.memory.astype("float32")).to(device), options.batch_size
+
+        def ours():
+            return np.concatenate([probs for _, probs, _ in predictions(model, data)], axis=1)
+
+        @torch.inference_mode()
+        def eager():
+            index = torch.from_numpy(data.index).long().to(device)
+            parts = [rival(frames[index[:, k : k + B].T])[0].softmax(dim=-1) for k in range(0, data.n_windows, B)]
+            return torch.cat(parts).transpose(0, 1).cpu().numpy()
+
+        error = float(np.abs(ours() - eager()).max())
+        seconds = take_turns({"ours": ours, "eager": eager}, arguments.repetitions)
+    return {"seconds": seconds, "largest_difference": error, "windows": data.n_windows, "T": T}
+
+
+def make_data(folder, options, lengths, dtype, memory_gb=4.0):
+    """A DataHandler of random videos of these lengths, in one part."""
+    rng = np.random.default_rng(0)
+    stored = "float32" if dtype == "bfloat16" else dtype
+    with FrameTableWriter(folder / "test_features.h5", options.n_locations, options.ctx_dim, dtype=stored) as writer:
+        for n in lengths:
+            frames = rng.standard_normal((n, options.n_locations, options.ctx_dim), dtype="float32")
+            writer.append(np.maximum(frames, 0).astype(stored))
+    names = [f"v{k}" for k in range(len(lengths))]
+    write_lists(folder, "test", names, lengths, rng.integers(0, options.n_actions, len(lengths)))
+    return DataHandler(folder, "test", options.maxlen, stride=options.testing_stride, memory_gb=memory_gb)
+
+
+def measure_start(name, arguments):
+    """Seconds from the command to the end of the first update, with nothing kept from before and with it."""
+    command = [sys.executable, __file__, "--first-update", "--settings", name, "--features", arguments.features]
+    seconds = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in ("cold", "again"):
+            began = time.perf_counter()
+            subprocess.run(command, check=True, env=os.environ | {"XDG_CACHE_HOME": folder})
+            seconds[turn] = time.perf_counter() - began
+    return {"seconds": seconds}
+
+
+def make_first_update(arguments):
+    options, dtype = options_of(arguments.settings[0]), jnp.dtype(arguments.features)
+    T, B = options.maxlen, options.batch_size
+    frames = np.ones((B * T, options.n_locations, options.ctx_dim), dtype)  # random ones take seconds to draw
+    index = np.arange(B * T, dtype="int32").reshape(B, T).T.copy()
+    batch = Batch(frames, index, np.ones((T, B), "float32"), np.zeros(B, "int32"), np.arange(B))
+    Model(options, arguments.features).update(batch, np.random.default_rng(0))
+
+
+def measure_data(name, arguments):
+    """Windows a second from HDF5 at stride 1, and how long updates wait for their batches."""
+    options = options_of(name, testing_stride=1)
+    n = max(300, int(1.5e9 / (options.n_locations * options.ctx_dim * 2)) // 300 * 300)
+    rates, rng = {}, np.random.default_rng(0)
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        size = 2 * n * options.n_locations * options.ctx_dim / 1e9
+        data = make_data(Path(folder), options, [300] * (n // 300), "float16", memory_gb=0.7 * size)
+        for place in ("not in page cache", "in page cache"):
+            if place == "not in page cache":
+                with open(data.table.path, "rb") as file:
+                    os.fsync(file.fileno())
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            rates[place] = rate_of(data, options, rng, arguments.seconds)
+        model, waits, updates = Model(options, "float16"), 0.0, 0
+        batches = read_ahead(data.batches(data.shuffled(rng), options.batch_size))
+        model.update(next(batches), rng)
+        began = time.perf_counter()
+        while time.perf_counter() - began < arguments.seconds:
+            asked = time.perf_counter()
+            batch = next(batches)
+            waits += time.perf_counter() - asked
+            model.update(batch, rng)
+            updates += 1
+        spent = time.perf_counter() - began
+        batches.close()
+    return {
+        "windows_a_second": rates,
+        "training_windows_a_second": updates * options.batch_size / spent,
+        "share_waiting": waits / spent,
+        "gb": size,
+    }
+
+
+def rate_of(data, options, rng, seconds):
+    """Windows a second through the buffer, in training's order; the filling of the buffer is not counted."""
+    batches, n = data.batches(data.shuffled(rng), options.batch_size), 0
+    next(batches)
+    began = time.perf_counter()
+    for batch in batches:
+        n += len(batch.windows)
+        if time.perf_counter() - began > seconds:
+            break
+    return n / (time.perf_counter() - began)
+
+
+# ---------------------------------------------------------------- results
+
+
+def machine():
+    versions = {name: importlib.metadata.version(name) for name in ("pytensor", "jax", "jaxlib", "numpy", "torch")}
+    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
+    tunables = os.environ.get("GLIBC_TUNABLES", "")
+    return {
+        "cpu": cpu, "cores": os.cpu_count(), "device": str(jax.devices()[0].device_kind), "GLIBC_TUNABLES": tunables,
+        "python": platform.python_version(), **versions,
+    }  # fmt: skip
+
+
+def print_result(name, part, result):
+    if part == "update":
+        ours = result["seconds"]["ours"]
+        row = "; ".join(f"{k} {v:.3f} s (ours is {ours / v:.2f})" for k, v in result["seconds"].items())
+        print(
+            f"{name}, update: {row}; limit {result['limit']:.3f} s ({result['gflop']:.0f} GFLOP at "
+            f"{result['gemm_gflops']:.0f} GFLOP/s, {result['stream_gb']:.1f} GB/s), of which ours has "
+            f"{100 * result['limit'] / ours:.0f} %"
+        )
+    elif part == "evaluation":
+        ours, eager = result["seconds"]["ours"], result["seconds"]["eager"]
+        print(
+            f"{name}, evaluation of {result['windows']} windows: ours {ours:.3f} s, PyTorch {eager:.3f} s: "
+            f"{eager / ours:.2f} times; largest difference {result['largest_difference']:.1e}"
+        )
+    elif part == "start":
+        print(
+            f"{name}, to the first update: {result['seconds']['cold']:.1f} s, again {result['seconds']['again']:.1f} s"
+        )
+    else:
+        rates = "; ".join(f"{place} {rate:.0f}" for place, rate in result["windows_a_second"].items())
+        print(
+            f"{name}, windows a second from {result['gb']:.1f} GB: {rates}; training from disk "
+            f"{result['training_windows_a_second']:.0f}, {100 * result['share_waiting']:.0f} % of it waiting"
+        )
+    sys.stdout.flush()
+
+
+MEASURES = {"update": measure_updates, "evaluation": measure_evaluation, "start": measure_start, "data": measure_data}
+
+
+def main():
+    arguments = tyro.cli(Arguments, description=__doc__)
+    command_line.check_at_least(arguments, repetitions=1)
+    if arguments.first_update:
+        return make_first_update(arguments)
+    results = {"machine": machine(), "command": " ".join(sys.argv)}
+    print(", ".join(f"{k} {v}" for k, v in results["machine"].items() if v))
+    for name in arguments.settings:
+        for part in arguments.parts:
+            results[f"{name} {part}"] = MEASURES[part](name, arguments)
+            print_result(name, part, results[f"{name} {part}"])
+            if arguments.json:
+                arguments.json.write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    command_line.run(main)

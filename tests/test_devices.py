@@ -1,0 +1,93 @@
+"""A batch shared by several devices, and by several hosts, trains the same model as one device does."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from test_training import command, data_folder, train  # noqa: F401  (a fixture)
+
+# run by each process: devices, where to write parameters, and for several hosts address, number, and which this is
+PROGRAM = """
+import sys
+devices, path, *hosts = sys.argv[1:]
+import jax
+if hosts:
+    jax.distributed.initialize(hosts[0], int(hosts[1]), int(hosts[2]))
+import numpy as np
+from test_model import TINY, make_batch
+from visual_attention.model import Model
+
+options = TINY.replace(batch_size=4, optimizer="adam", lrate=0.01, devices=int(devices), ATTENTION)
+model, rng = Model(options, "float64"), np.random.default_rng(0)
+batches = [make_batch(options, seed) for seed in range(4)]
+costs = [model.update(batches[k % 4], rng) for k in range(20)]
+probs, _ = model.predict(batches[0])
+np.savez(path, costs=costs, probs=probs, **{name: np.asarray(v.get_value()) for name, v in model.tparams.items()})
+"""
+
+
+def start(folder, attention, name, devices, n_virtual, *hosts):
+    flags = f"--xla_force_host_platform_device_count={n_virtual}"
+    program = PROGRAM.replace("ATTENTION", f"attention={attention!r}")
+    command = [sys.executable, "-c", program, str(devices), str(folder / name), *map(str, hosts)]
+    env = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": os.path.dirname(__file__)}
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(folder, processes):
+    for process in processes:
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output
+
+
+def same(folder, one, other):
+    with np.load(folder / f"{one}.npz") as a, np.load(folder / f"{other}.npz") as b:
+        assert a.files == b.files and len(a.files) > 10
+        for name in set(a.files) - {"decoder_c_tt"}:  # by which the gradient is 0 but for rounding
+            np.testing.assert_allclose(a[name], b[name], rtol=1e-5, atol=1e-8, err_msg=name)
+        assert a["costs"][-1] < a["costs"][0]
+
+
+@pytest.mark.parametrize("attention", ["location", "mlp"])
+def test_four_devices_equal_one(tmp_path, attention):
+    finish(tmp_path, [start(tmp_path, attention, "one", 1, 1), start(tmp_path, attention, "four", 4, 4)])
+    same(tmp_path, "one", "four")
+
+
+def free_address():
+    with socket.socket() as s:
+        s.bind(("localhost", 0))
+        return f"localhost:{s.getsockname()[1]}"
+
+
+def test_two_hosts_equal_one(tmp_path):
+    address = free_address()
+    processes = [start(tmp_path, "location", f"host{k}", 4, 2, address, 2, k) for k in (0, 1)]
+    finish(tmp_path, [start(tmp_path, "location", "one", 1, 1), *processes])
+    same(tmp_path, "one", "host0")
+    same(tmp_path, "one", "host1")
+
+
+def test_a_run_trained_by_two_hosts(data_folder, tmp_path):  # noqa: F811
+    """One run folder, written by the first host; the same model as one host's."""
+    hosts = ("--coordinator", free_address(), "--hosts", 2, "--devices", 2)
+    together = [command(data_folder, tmp_path / "two", *hosts, "--host", k) for k in (0, 1)]
+    finish(
+        tmp_path, [subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for c in together]
+    )
+    done = train(data_folder, tmp_path / "one")
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "one" / "model.npz") as one, np.load(tmp_path / "two" / "model.npz") as two:
+        for name in set(one.files) - {"history_errs"}:
+            np.testing.assert_allclose(one[name], two[name], rtol=1e-3, atol=1e-4, err_msg=name)
+    assert (tmp_path / "two" / "result.json").is_file()
+
+
+def test_more_devices_than_there_are(data_folder, tmp_path):  # noqa: F811
+    done = train(data_folder, tmp_path / "run", "--devices", 4)
+    assert done.returncode == 1 and "option devices is 4; expected at most" in done.stderr, done.stderr
+    done = train(data_folder, tmp_path / "run", "--devices", 3)
+    assert done.returncode != 0 and "option devices is 3; expected a divisor of batch_size" in done.stderr, done.stderr
