@@ -139,7 +139,7 @@ def make_figures(folder, wanted):
         numbers |= new
         seconds[name] = round(time.monotonic() - began, 1)
     run_folder.write_json(out / "numbers.json", numbers)
-    path, text = Path(folder, "figures.html"), as_page(runs, found, numbers)
+    path, text = Path(folder, "figures.html"), as_page(runs, found, numbers, seconds)
     run_folder.write_file(path, lambda file: file.write(text.encode()))
     return path, seconds
 
@@ -226,9 +226,10 @@ def with_given_glimpse(runs, out):
         place = runs.wanted.glimpse
         glimpse = parse_glimpse(place, o.n_locations, o.maxlen)
         (given,) = told_probabilities(told, o, runs.data, k, [glimpse])
-    else:  # where it is surest of a class that is not true
-        true = pictures.true_classes(runs.data, k)
-        best = int(np.delete(probs, true, axis=1).max(axis=1).argmax())
+    else:  # where a class that is not true leads by most
+        true = np.isin(np.arange(probs.shape[1]), pictures.true_classes(runs.data, k))
+        others = np.where(true, 0, probs).max(axis=1)
+        best = int((others - np.where(true, probs, 0).max(axis=1)).argmax())
         place, glimpse, given = places[best], glimpses[best], probs[best]
     T = min(o.maxlen, len(seen.rows))
     verdict = pictures.verdict(runs.data, k, given)
@@ -291,8 +292,12 @@ def with_learned_glimpse(runs, out):
         f"The glimpse study, as in the paper's Fig. 9 ({TITLES[name]}). From above: frames; the trained model's "
         "glimpse; that of the same model after its location weights were drawn anew, uniformly between their least and "
         "their largest; and after these alone were trained on this one video until it is classified rightly, "
-        "everything else fixed. Taken are videos that the trained weights get right and the random ones wrong."
+        "everything else fixed."
     )
+    if all(stages["trained"].right and not stages["random"].right for stages in found.values()):
+        text += " Taken are videos that the trained weights get right and the random ones wrong."
+    if last is None:
+        text += " This video's class is right with random weights too, so there is nothing to optimise."
     return [(path, text)], {"glimpse_study": rows}
 
 
@@ -306,7 +311,8 @@ def confusion(runs, out):
             results = [json.loads((run / "result.json").read_text()) for run in runs.runs[model]]
             path = out / f"confusion_{model}.png"
             drawing.confusion(path, np.sum([result["confusion_matrix"] for result in results], axis=0), names)
-            figures.append((path, f"{TITLES[model]}: test videos by true and predicted class, {len(results)} run(s)."))
+            text = f"{TITLES[model]}: test videos by true and predicted class, summed over {len(results)} run(s)."
+            figures.append((path, text))
     return figures, {}
 
 
@@ -358,7 +364,8 @@ def draw_numbers(means, options, out):
     glimpses = [plot("entropy", "entropy of the glimpse (nats)", 1, **level)]
     glimpses += [plot("movement", "share of weight that moved", 2, ylim=(0, None))]
     if all("on_figure" in m for m in means.values()):
-        shares = plot("on_figure", "attention on the figure (%)", 1, ylim=(0, None))
+        chance = 100 * float(np.mean(next(iter(means.values()))["uniform_on_figure"]))
+        shares = plot("on_figure", "attention on the figure (%)", 1, ylim=(0, None), level=(chance, "uniform"))
         shares["lines"] = {label: (x, 100 * np.array(y)) for label, (x, y) in shares["lines"].items()}
         glimpses.append(shares)
     drawing.curves(out / "glimpses_in_numbers.png", glimpses)
@@ -370,7 +377,8 @@ def draw_numbers(means, options, out):
         (
             out / "glimpses_in_numbers.png",
             "Entropy of the glimpse, and its movement: half the sum of the weights' absolute changes from the step "
-            "before; means over all test windows and runs.",
+            "before" + ("; and its share on the figure's box" if len(glimpses) == 3 else "") + ". Means over all test "
+            "windows and runs; a uniform glimpse looks at all locations alike.",
         ),
         (
             out / "scores_in_numbers.png",
@@ -422,7 +430,7 @@ def study_table(rows):
 # ---------------------------------------------------------------- the page
 
 
-def as_page(runs, found, numbers):
+def as_page(runs, found, numbers, seconds):
     """The page's text. found: part -> pictures or a text that says why there are none."""
 
     def shown(name):
@@ -462,7 +470,9 @@ def as_page(runs, found, numbers):
     if (stride := numbers["testing_stride"]) != runs.options.testing_stride:
         text = f"To save time, test windows start every {stride} frames here, not every {runs.options.testing_stride}."
         sections["Numbers"].append(page.paragraph(text, note=True))
-    sections["Options and versions"] = _options(runs)
+    took = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
+    took = f"Seconds that each part of this page took, what it had to compile included: {took}."
+    sections["Options and versions"] = [*_options(runs), page.paragraph(took)]
     name = folder.name if wanted == Wanted() else f"{folder.name}, chosen figures"
     return page.page(f"Visual attention: {name}", sections)
 

@@ -26,7 +26,7 @@ def of_model(model, data, coverage=None):
 
     `score_by_steps`: in percent, from the steps up to this one alone (last_n counts as 0); and where the model attends
     `entropy` in nats, `movement`, and with a coverage (see evaluation.evaluate) `on_figure`, the share of attention on
-    its box. `score`: a number, from all steps that last_n says.
+    its box, and `uniform_on_figure`, that of a uniform glimpse. `score`: a number, from all steps that last_n says.
     """
     options, index = model.options.replace(last_n=0), data.index
     T, sums = options.maxlen, {}
@@ -39,7 +39,8 @@ def of_model(model, data, coverage=None):
             continue
         found = {"entropy": entropy(alpha), "movement": movement(alpha)}  # (T, n)
         if coverage is not None:
-            found["on_figure"] = (alpha * coverage[index[:, chosen]]).sum(axis=-1)
+            cover = coverage[index[:, chosen]]  # (T, n, L)
+            found |= {"on_figure": (alpha * cover).sum(axis=-1), "uniform_on_figure": cover.mean(axis=-1)}
         for name, values in found.items():
             sums[name] = sums.get(name, 0) + values.sum(axis=1, dtype=float)
     video_probs = (metrics.video_probabilities(probs, data.video, len(data.labels)) for probs in window_probs)

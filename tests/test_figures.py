@@ -251,7 +251,12 @@ def test_page(runs):
         assert found["score_by_fps"]["30"] == pytest.approx(np.mean([test["test"] for test in tests]))
         share = np.mean([test["attention_on_figure"] for test in tests])
         assert np.mean(found["on_figure"]) == pytest.approx(share, rel=1e-4)
-    assert len(numbers["given_glimpse"]["class_by_location"]) == 49
+        assert np.mean(found["uniform_on_figure"]) == pytest.approx(tests[0]["uniform_on_figure"], rel=1e-4)
+    given = numbers["given_glimpse"]
+    true = given["video"].split("/")[0]
+    assert given["class_by_location"].count(true) == given["locations_right"]
+    # a location is drawn that changes the class, if there is one
+    assert (f"predicted {true} " in given["verdict"]) == (given["locations_right"] == 49)
 
 
 def test_page_of_chosen_videos_without_frames(runs, data, tmp_path):

@@ -115,14 +115,14 @@ def strip(frames, alpha, caption, right, n_tiles=8, show_frames=True, full=None,
     if right is not None:
         _mark(draw, left, 8, right, colour)
         left += 22
-    _write(draw, (left, 5), caption, colour, 15, width - left - gap)
+    _write(draw, (left, 4), caption, colour, 17, width - left - gap)
     for k, step in enumerate(steps):
         x = gap + k * (TILE + gap)
         for r, row in enumerate(rows):
             tile = Image.fromarray(row[k]).resize((TILE, TILE), Image.LANCZOS)
             picture.paste(tile, (x, head + r * (TILE + gap)))
         text = ticks[step] if ticks else f"t = {step + 1}"
-        draw.text((x + TILE / 2, height - foot), text, INK, font(11), anchor="ma")
+        draw.text((x + TILE / 2, height - foot), text, INK, font(13), anchor="ma")
     return picture
 
 
@@ -245,7 +245,7 @@ def confusion(path, matrix, names):
     figure, (axes,) = _plots(1, side + 0.6, side)
     axes.grid(False)
     axes.imshow(share, cmap="Greys", vmin=0, vmax=1)
-    small = 9 if C <= 20 else 5
+    small = 9 if C <= 20 else 7
     axes.set_xticks(range(C), names, rotation=90, fontsize=small)
     axes.set_yticks(range(C), names, fontsize=small)
     axes.set(xlabel="predicted", ylabel="true")

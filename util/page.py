@@ -11,7 +11,7 @@ _STYLE = """
 body { font: 16px/1.55 Georgia, "DejaVu Serif", serif; color: #222; }
 body { max-width: 1080px; margin: 2rem auto; padding: 0 1rem; }
 h1, h2 { line-height: 1.2; } h2 { margin-top: 2.6rem; border-bottom: 1px solid #ccc; padding-bottom: .2rem; }
-nav a { margin-right: 1.2em; } a { color: #14508c; }
+nav a { margin-right: 1.2em; white-space: nowrap; } a { color: #14508c; }
 figure { margin: 1.4rem 0 2rem; } figcaption { color: #444; font-size: .93rem; margin-top: .4rem; }
 img { max-width: 100%; height: auto; display: block; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .88rem; margin: 1rem 0; }
