@@ -25,7 +25,7 @@ from visual_attention.util.data_lists import read_class_names
 
 LAMBDAS = ("attention_lambda0", "attention_lambda1", "attention_lambda10")
 ATTENTION = (*LAMBDAS, "attention_mlp_lambda0")
-DRAWN = ("attention_lambda0", "attention_mlp_lambda0")  # over time, and their confusion matrices
+DRAWN = ("attention_lambda0", "attention_mlp_lambda0")  # over time, in the glimpse study, and their confusion matrices
 RATES = (6, 10, 15, 30)  # frames per second at which models are tested
 MOST_WINDOWS = 4000  # of a test part, for the numbers: in a larger one windows start further apart
 MOST_TRIED = 60  # videos, in search of some that random glimpses get wrong
@@ -38,7 +38,7 @@ class Wanted:
     video: tuple[str, ...] = ()
     """test videos to show, lines of test_filename.txt; drawn by lot if not given"""
     model: str = "attention_lambda0"
-    """row of Table 1 whose glimpses Figs. 5, 7 and 9 are about"""
+    """row of Table 1 that Figs. 5 and 7 are about; attention over time and Fig. 9 show others too"""
     seed: int = 0
     """whose run is drawn; numbers are means over all"""
     glimpse: str | None = None
@@ -47,7 +47,7 @@ class Wanted:
     fps: int = 6
     """the other rate of Fig. 7"""
     studies: int = 8
-    """videos of the glimpse study, Fig. 9; 0: none"""
+    """videos of the glimpse study, Fig. 9, of a model; 0: none"""
     videos: Path | None = None
     """folder of the videos, if it is no longer where the features' dataset.json says"""
     data: Path | None = None
@@ -131,7 +131,10 @@ def make_figures(folder, wanted):
     parts = {f"over time: {first}": functools.partial(over_time, name=first)}
     parts |= {"fps": by_fps, "lambda": by_lambda, "numbers": in_numbers}
     parts |= {f"over time: {name}": functools.partial(over_time, name=name) for name in others}
-    parts |= {"glimpse": with_given_glimpse, "study": with_learned_glimpse, "confusion": confusion}
+    parts |= {"glimpse": with_given_glimpse}
+    if wanted.studies:
+        parts |= {f"study: {name}": functools.partial(with_learned_glimpse, name=name) for name in (first, *others)}
+    parts |= {"confusion": confusion}
     found, numbers, seconds = {}, {}, {}
     for name, draw in parts.items():
         began = time.monotonic()
@@ -246,11 +249,9 @@ def with_given_glimpse(runs, out):
     return [(path, text)], {"given_glimpse": numbers | {"glimpse": place, "verdict": verdict}}
 
 
-def with_learned_glimpse(runs, out):
+def with_learned_glimpse(runs, out, name):
     """Fig. 9, the glimpse study; for its numbers on several videos."""
-    name, path, data = runs.wanted.model, out / "glimpse_study.png", runs.data
-    if not runs.wanted.studies:
-        return "Fig. 9, the glimpse study, was not asked for.", {}
+    path, data = out / f"glimpse_study_{name}.png", runs.data
     run, coverage, found = runs.run(name), load_coverage(runs.data), {}
     candidates = runs.right(name)
     for k in candidates[:MOST_TRIED]:
@@ -298,7 +299,7 @@ def with_learned_glimpse(runs, out):
         text += " Taken are videos that the trained weights get right and the random ones wrong."
     if last is None:
         text += " This video's class is right with random weights too, so there is nothing to optimise."
-    return [(path, text)], {"glimpse_study": rows}
+    return [(path, text)], {f"glimpse_study_{name}": rows}
 
 
 def confusion(runs, out):
@@ -462,10 +463,14 @@ def as_page(runs, found, numbers, seconds):
     sections["λ"] = shown("lambda")
     sections["A given glimpse"] = shown("glimpse")
     sections["Frame rate"] = shown("fps")
-    sections["Glimpse study"] = shown("study")
-    if rows := numbers.get("glimpse_study"):
-        note = "Overlap is the share of weight two glimpses have in common, a mean over the video's frames."
-        sections["Glimpse study"] += [page.table(*study_table(rows)), page.paragraph(note)]
+    studies = []
+    for name in (name for name in found if name.startswith("study")):
+        studies += shown(name)
+        if rows := numbers.get(name.replace("study: ", "glimpse_study_")):
+            studies.append(page.table(*study_table(rows)))
+    note = "Overlap is the share of weight two glimpses have in common, a mean over the video's frames."
+    absent = "Fig. 9, the glimpse study, was not asked for."
+    sections["Glimpse study"] = [*studies, page.paragraph(note if studies else absent)]
     sections["Numbers"] = [*shown("numbers"), page.table(*numbers_table(numbers))]
     if (stride := numbers["testing_stride"]) != runs.options.testing_stride:
         text = f"To save time, test windows start every {stride} frames here, not every {runs.options.testing_stride}."
@@ -490,19 +495,18 @@ def _tables(folder):
 
 def _options(runs):
     about = {name: json.loads((runs.run(name) / "options.json").read_text()) for name in runs.runs}
-    models = list(about)
-    same, differ = [], []
+    same, differ = [], {}
     for option in asdict(runs.options):
         values = [str(found["options"].get(option, "")) for found in about.values()]
         if len(set(values)) == 1:
             same.append([option, values[0]])
         else:
-            differ.append([option, *values])
+            differ[option] = values
     versions = about[runs.wanted.model]["versions"]
     chosen = [[name, str(value)] for name, value in asdict(runs.wanted).items() if value not in (None, ())]
     return [
         page.paragraph("Where the models differ:"),
-        page.table(["option", *models], differ),
+        page.table(["model", *differ], list(zip(about, *differ.values(), strict=True))),
         page.folded("Options that all have in common", [page.table(["option", "value"], same)]),
         page.folded("This page's choices", [page.table(["choice", "value"], chosen)]),
         page.paragraph("Trained with " + ", ".join(f"{name} {version}" for name, version in versions.items()) + "."),

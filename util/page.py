@@ -16,7 +16,8 @@ figure { margin: 1.4rem 0 2rem; } figcaption { color: #444; font-size: .93rem; m
 img { max-width: 100%; height: auto; display: block; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: .88rem; margin: 1rem 0; }
 th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #ddd; }
-th { border-bottom: 2px solid #888; vertical-align: bottom; } th:first-child, td:first-child { text-align: left; }
+th { border-bottom: 2px solid #888; vertical-align: bottom; }
+th:first-child, td:first-child { text-align: left; min-width: 12em; }
 code, pre { font: .86rem "DejaVu Sans Mono", monospace; background: #f4f4f2; } pre { padding: .7rem; overflow-x: auto; }
 summary { cursor: pointer; } .note { border-left: 4px solid #c58a00; padding: .2rem .8rem; background: #fdf7e8; }
 @media print { body { max-width: none; } h2, figure { break-inside: avoid; } }
