@@ -214,7 +214,7 @@ def draw_curves(folder, runs, results):
 
 def draw_figures(data_set, folder):
     """The page of figures, where it takes about a minute and a model attends; else how to make it."""
-    if data_set != "embedded" or not (folder / "attention_lambda0").is_dir():
+    if data_set != "embedded" or not any(folder.glob("attention_lambda0/*/result.json")):
         print(f"bash scripts/figures.sh {folder.name} --runs {folder.parent} draws the paper's figures of these runs")
         return
     from visual_attention.figures import Wanted, make_figures

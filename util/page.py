@@ -18,7 +18,6 @@ img { max-width: 100%; height: auto; display: block; }
 th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #ddd; }
 th { border-bottom: 2px solid #888; vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; min-width: 12em; }
-code, pre { font: .86rem "DejaVu Sans Mono", monospace; background: #f4f4f2; } pre { padding: .7rem; overflow-x: auto; }
 summary { cursor: pointer; } .note { border-left: 4px solid #c58a00; padding: .2rem .8rem; background: #fdf7e8; }
 @media print { body { max-width: none; } h2, figure { break-inside: avoid; } }
 """
@@ -27,10 +26,6 @@ summary { cursor: pointer; } .note { border-left: 4px solid #c58a00; padding: .2
 def paragraph(text, note=False):
     """note: marked as something to heed."""
     return f"<p{' class=note' if note else ''}>{escape(text)}</p>"
-
-
-def code(text):
-    return f"<pre>{escape(text)}</pre>"
 
 
 def table(head, body):
