@@ -177,10 +177,10 @@ def build_model(
     dropout, outputs, loop = dropout_of(options, training), {}, None
 
     # What depends on a frame alone is computed once a frame; or, as `frames` may be a whole table, of the windows'
-    # frames only, last step first, as the loop's gradients come.
+    # frames only.
     seen, computed = None, None
     if not overlapping:
-        seen, computed = index[::-1].flatten(), pt.arange(T * B, dtype="int32").reshape((T, B))[::-1]
+        seen, computed = index.flatten(), pt.arange(T * B, dtype="int32").reshape((T, B))
     if options.pooling == "cube":
         cubes = (frames if seen is None else take(frames, seen)).astype(floatX)
         logits = fflayer(tparams, cubes.reshape((-1, L * D)), "ff_logit")[index if overlapping else computed]

@@ -10,9 +10,9 @@ from visual_attention.util.data_handler import windows
 from visual_attention.util.data_lists import PARTS, read_lists
 from visual_attention.util.frame_table import FrameTable
 
-# An update takes about so many times what its matrix products alone would (measured at full size: 1.6, and 2.9 where
-# the frames are gathered first); small models more.
-OVERHEAD = 2.5
+# An update takes about so many times what its matrix products alone would (measured at full size: 1.2 to 1.5); small
+# models more.
+OVERHEAD = 1.5
 BASE_GB = 1.0  # Python, JAX and compiling
 
 

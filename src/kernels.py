@@ -242,13 +242,13 @@ def jax_cubes_outer(op, node, **kwargs):
         m, (_, n_locations, depth), k = len(rows), frames.shape, Y.shape[-1]
         size = group_size(m, 3072 // n_locations)
 
-        def add(total, part):
-            rows, Y = part
-            X = take_rows(frames, rows).astype(Y.dtype).reshape(-1, depth)
-            return total + X.T @ Y, None
+        def product(rows, Y):
+            return take_rows(frames, rows).astype(Y.dtype).reshape(-1, depth).T @ Y
 
+        if size == m:
+            return product(rows, Y.reshape(-1, k))
         parts = rows.reshape(-1, size), Y.reshape(-1, size * n_locations, k)
-        return jax.lax.scan(add, jnp.zeros((depth, k), Y.dtype), parts)[0]
+        return jax.lax.scan(lambda s, part: (s + product(*part), None), jnp.zeros((depth, k), Y.dtype), parts)[0]
 
     return cubes_outer
 

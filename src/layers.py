@@ -144,12 +144,12 @@ def _att_bias(prefix, n_layers_att):
     return f"{prefix}_b_att" if n_layers_att == 1 else f"{prefix}_b_att_{n_layers_att - 1}"
 
 
-def attend(params, options, table, rows, h, computed=None, prefix="decoder"):
-    """Eqs. 4 and 5: the glimpse and what it shows. rows (B,): the frames; h (B, d): h_{t-1} of the top layer.
+def attend(params, options, frames, rows, h, prefix="decoder"):
+    """Eqs. 4 and 5: the glimpse and what it shows. frames (n, L, D), rows (B,): those of this step; h (B, d): h_{t-1}
+    of the top layer.
 
     Attention `location` is Eq. 4, softmax of W_i h; `mlp` the released code's, softmax of U tanh(projection + b + Wd h)
-    + c (src/actrec.py, lstm_cond_layer). table: what is known of every frame, "frames" (n, L, D) and for mlp
-    "projection" (n, L, D), from `mlp_projection`; of the latter the rows may be others, `computed`.
+    + c (src/actrec.py, lstm_cond_layer).
     Returns a dict with alpha (B, L) and ctx (B, D), and what is in between: score (B, L), or as released pctx_ (B, L,
     D), the frames' projection, pstate, pctx_pre, pctx, alpha_pre.
     """
@@ -157,7 +157,7 @@ def attend(params, options, table, rows, h, computed=None, prefix="decoder"):
         score = times(h, params[f"{prefix}_W_loc"])  # (B, L)
         now = {"score": score}
     else:
-        pctx_ = take(table["projection"], rows if computed is None else computed)  # (B, L, D)
+        pctx_ = mlp_projection(params, options, frames, rows, prefix)  # (B, L, D)
         pstate = times(h, params[f"{prefix}_Wd_att"])  # (B, D)
         pctx_pre = pctx_ + (pstate + params[_att_bias(prefix, options.n_layers_att)])[:, None, :]
         pctx = pt.tanh(pctx_pre)
@@ -165,7 +165,7 @@ def attend(params, options, table, rows, h, computed=None, prefix="decoder"):
         now = {"pctx_": pctx_, "pstate": pstate, "pctx_pre": pctx_pre, "pctx": pctx, "alpha_pre": alpha_pre}
         score = alpha_pre[:, :, 0]
     alpha = pt.special.softmax(score * options.temperature_inverse, axis=-1)
-    return now | {"alpha": alpha, "ctx": weighted_sum(alpha, table["frames"], rows)}
+    return now | {"alpha": alpha, "ctx": weighted_sum(alpha, frames, rows)}
 
 
 # ---------------------------------------------------------------- LSTM
@@ -209,15 +209,15 @@ def lstm_step(params, x, h, c, mask, prefix="decoder"):
 def lstm_cond_step(params, options, table, rows, mask, dropout_bits, h, c, computed=None, prefix="decoder"):
     """One time-step: look (Eqs. 4, 5), then the stack of LSTM layers (Eqs. 1-3).
 
-    table: what is known of every frame, as `attend` wants it, or "pooled" (n, D); rows (B,): the frames; computed (B,):
-    of "projection" and "pooled", if others. mask (B,), h and c lists of (B, d), one a layer; dropout_bits: a list of
-    packed masks, one a layer's input, or None.
+    table: "frames" (n, L, D), or where nothing attends "pooled" (n, D); rows (B,): those of this step; computed (B,):
+    those of "pooled", if others. mask (B,), h and c lists of (B, d), one a layer; dropout_bits: a list of packed masks,
+    one a layer's input, or None.
     Returns all that was computed, by name: h, c, preact, ... of the first layer, h_2, ... of the second; h_before
     (B, d), h_{t-1} of the top layer; ctx (B, D), what the cube was pooled to, and all of `attend`.
     """
     now = {"h_before": h[-1]}
     if options.pooling == "attention":
-        now |= attend(params, options, table, rows, h[-1], computed, prefix)
+        now |= attend(params, options, table["frames"], rows, h[-1], prefix)
     else:
         now["ctx"] = take(table["pooled"], rows if computed is None else computed)
     if options.selector:
@@ -237,7 +237,8 @@ def lstm_cond_layer(
     params, options, table, index, mask, h0, c0, dropout=None, computed=None, wanted=(), prefix="decoder"
 ):
     """The loop over time; its `outputs` are those of `lstm_cond_step` at all steps, (T, B, ...): h and c of each layer,
-    alpha, and whatever names are `wanted`. table: see `lstm_cond_step`; index, mask and computed (T, B), h0 and c0
+    alpha, and whatever names are `wanted`. table: see `lstm_cond_step`, and "projection" (n, L, D), of mlp attention,
+    from `mlp_projection`; index, mask and computed (T, B): rows of frames, and of the others if they differ; h0 and c0:
     lists of (B, d)."""
     n, (T, B), d = options.n_layers_lstm, index.type.shape, options.dim
     attends = options.pooling == "attention"
@@ -245,6 +246,10 @@ def lstm_cond_layer(
     in_lstm = dropout is not None and dropout.in_lstm
     bits = {f"bits_{k}": dropout.packed((T, B, d if k else options.ctx_dim)) for k in range(n)} if in_lstm else {}
     weights = {name: value for name, value in params.items() if name.startswith(prefix)}
+
+    def known(now, constant):
+        rows = now.get("computed", now["index"])
+        return {"pctx_": take(constant["projection"], rows)} if "projection" in table else {}
 
     def step(now, before, constant):
         tables = {name: constant[name] for name in table}
@@ -269,7 +274,7 @@ def lstm_cond_layer(
         kept.append("sel")
     sequences = {"index": index, "mask": mask, **bits} | ({} if computed is None else {"computed": computed})
     initial = dict(zip([*h, *c], [*h0, *c0], strict=True))
-    return Loop(step, sequences, initial, table | weights, kept, wanted, products)
+    return Loop(step, sequences, initial, table | weights, kept, wanted, products, known)
 
 
 def gradients(cost, tparams, loop=None):
@@ -287,11 +292,9 @@ def gradients(cost, tparams, loop=None):
     by_outputs = {name: g for name, g in by_outputs.items() if g is not None}
     after = {name for product in loop.products.values() for name in (*product.weights, product.bias)}
     inside = [name for name in loop.weights if name in tparams and name not in after]
-    through = loop.gradients(by_outputs, inside, ["pctx_"] if "projection" in loop.weights else [])
+    through = loop.gradients(by_outputs, inside)
     # the way past the loop: what enters it has these gradients
     entering = [(value, through[name]) for name, value in loop.initial.items()]
-    if "projection" in loop.weights:
-        entering.append((loop.weights["projection"], through["pctx_"].reshape(loop.weights["projection"].shape)))
     past = cost + sum((value * g).sum() for value, g in entering)
     constant = [*loop.outputs.values(), *(g for _, g in entering)]
     grads = dict(

@@ -24,7 +24,7 @@ INIT_AND_HEAD = 1 + 3 * (1 + 2 * LAYERS) - 1 + 3 * 2
         ("location", 3 + 2, 2),
         # the state's projection; the cubes', which needs no gradient by them; U, whose gradient by what it is given is
         # no product; the weighted sum and its gradient
-        ("mlp", 3 + 2 + 2 + 2, 2 + 2),
+        ("mlp", 3 + 2 + 2 + 2, 2 + 1),
     ],
 )
 def test_matrix_products_and_copies_of_an_update(attention, own, loops):

@@ -126,8 +126,6 @@ def test_scan_equals_unrolled(name):
     frames, index, mask = (pt.as_tensor(v) for v in (batch.frames, batch.index, batch.mask))
     h, c = actrec.initial_state(model.tparams, options, frames.mean(axis=1), index)
     table = {"frames": frames}
-    if options.attention == "mlp":
-        table["projection"] = layers.mlp_projection(model.tparams, options, frames)
     top, glimpses = [], []
     for t in range(T):
         now = layers.lstm_cond_step(model.tparams, options, table, index[t], mask[t], None, h, c)
