@@ -146,14 +146,23 @@ def doubly_stochastic(alpha, mask):
 
 
 def build_model(
-    tparams, options, training, frames_dtype=None, head=class_probabilities, loss=cross_entropy, wanted=(), y=None
+    tparams,
+    options,
+    training,
+    frames_dtype=None,
+    head=class_probabilities,
+    loss=cross_entropy,
+    wanted=(),
+    y=None,
+    overlapping=False,
 ):
     """The symbolic graph of every model of the paper and of the released program.
 
     `training`: whether dropout drops. `frames_dtype`: the frame table's, floatX where not given. `head`: logits
     (T, B, C) -> probabilities; `loss`: logits, y -> (T, B); the released code's second program (src/actrec_mAP.py) has
     others. `wanted`: what else of `layers.lstm_cond_step` to keep of every step, in Graph.outputs. `y`: labels that may
-    change within a window, (T, B) or (T, B, C), instead of one a window.
+    change within a window, (T, B) or (T, B, C), instead of one a window. `overlapping`: for predicting windows that
+    share frames, all of which are theirs; such a graph has no right gradient.
     """
     T, B, L, D, C = options.maxlen, options.batch_size, options.n_locations, options.ctx_dim, options.n_actions
     floatX = pytensor.config.floatX
@@ -167,14 +176,14 @@ def build_model(
     decay_c = pytensor.shared(np.asarray(options.decay_c, floatX), name="decay_c", shape=())
     dropout, outputs, loop = dropout_of(options, training), {}, None
 
-    # What depends on a frame alone is computed once a frame. In training `frames` may be a whole table: there it is
-    # computed of the windows' frames, last step first, as the loop's gradients come.
-    seen, computed = None, index
-    if training:
+    # What depends on a frame alone is computed once a frame; or, as `frames` may be a whole table, of the windows'
+    # frames only, last step first, as the loop's gradients come.
+    seen, computed = None, None
+    if not overlapping:
         seen, computed = index[::-1].flatten(), pt.arange(T * B, dtype="int32").reshape((T, B))[::-1]
     if options.pooling == "cube":
         cubes = (frames if seen is None else take(frames, seen)).astype(floatX)
-        logits = fflayer(tparams, cubes.reshape((-1, L * D)), "ff_logit")[computed]  # (T, B, C)
+        logits = fflayer(tparams, cubes.reshape((-1, L * D)), "ff_logit")[index if overlapping else computed]
     else:
         table = {"frames": frames}
         if options.pooling == "mean":

@@ -16,6 +16,6 @@ def cross_entropy(logits, y, of=lambda s: s):
     return (y * of(pt.softplus(-logits)) + (1 - y) * of(pt.softplus(logits))).sum(axis=-1)
 
 
-def build_model(tparams, options, training, frames_dtype=None, wanted=(), y=None):
+def build_model(*args, **kwargs):
     """`actrec.build_model` with sigmoids instead of a softmax."""
-    return actrec.build_model(tparams, options, training, frames_dtype, class_probabilities, cross_entropy, wanted, y)
+    return actrec.build_model(*args, **kwargs, head=class_probabilities, loss=cross_entropy)

@@ -65,7 +65,7 @@ class Model:
     @functools.cached_property
     def _predict(self):
         with pytensor.config.change_flags(traceback__limit=0):
-            g = self.build(self.tparams, self.options, False, self.frames_dtype)
+            g = self.build(self.tparams, self.options, False, self.frames_dtype, overlapping=True)
         inputs = {g.frames: None, g.means: None, g.index: 1, g.mask: 1}
         return self._compiled("predict", inputs, [g.probs] + ([] if g.alpha is None else [g.alpha]))
 
