@@ -2,12 +2,13 @@
 
     python scripts/benchmark.py --settings paper --parts update evaluation --json paper.json
 
-Contenders take turns in one process; of each turn one call is not counted, since memory that lay idle has to be fetched
-again, and one is. Prints a table: median seconds, and their ratio to ours. Needs torch.
+Contenders take turns, each in a process of its own; of each turn one call is not counted and one is. Prints a table:
+median seconds, and their ratio to ours. Needs torch.
 """
 
 import importlib.metadata
 import json
+import multiprocessing
 import os
 import platform
 import statistics
@@ -25,6 +26,7 @@ import numpy as np
 import tyro
 
 from visual_attention import command_line
+from visual_attention.actrec import init_params
 from visual_attention.budget import flops
 from visual_attention.evaluation import predictions
 from visual_attention.model import Model
@@ -83,16 +85,39 @@ def random_batch(options, dtype):
 
 
 def take_turns(contenders, repetitions):
-    """Median seconds of each function."""
+    """Median seconds of each contender's function, and what its first call returned.
+
+    contenders: name -> (maker, arguments); maker(*arguments) is the function. Each has a process of its own: the memory
+    and the threads of one program would slow down another's.
+    """
+    spawn, processes, firsts = multiprocessing.get_context("spawn"), {}, {}
+    for name, (maker, arguments) in contenders.items():
+        ours, theirs = spawn.Pipe()
+        process = spawn.Process(target=_serve, args=(theirs, maker, arguments), daemon=True)
+        process.start()
+        theirs.close()
+        processes[name] = process, ours
+        firsts[name] = ours.recv()
     times = {name: [] for name in contenders}
-    for turn in range(repetitions + 1):
-        for name, function in contenders.items():
-            function()
-            began = time.perf_counter()
-            function()
-            if turn:
-                times[name].append(time.perf_counter() - began)
-    return {name: statistics.median(values) for name, values in times.items()}
+    for _ in range(repetitions):
+        for name, (_, pipe) in processes.items():
+            pipe.send("next")
+            times[name].append(pipe.recv())
+    for process, pipe in processes.values():
+        pipe.send("end")
+        process.join()
+    return {name: statistics.median(values) for name, values in times.items()}, firsts
+
+
+def _serve(pipe, maker, arguments):
+    function = maker(*arguments)
+    pipe.send(function())
+    function()
+    while pipe.recv() == "next":
+        function()  # not counted: memory that lay idle has to be fetched again
+        began = time.perf_counter()
+        function()
+        pipe.send(time.perf_counter() - began)
 
 
 # ---------------------------------------------------------------- the machine's limit
@@ -100,81 +125,83 @@ def take_turns(contenders, repetitions):
 
 def machine_rates(repetitions):
     """Best GEMM rate of NumPy, JAX and PyTorch (FLOP/s), and the rate at which memory is read (bytes/s)."""
+    seconds, _ = take_turns(
+        {kind: (gemm_of, [kind]) for kind in ("numpy", "jax", "torch")} | {"read": (read_of, [])}, repetitions
+    )
+    return max(2 * 3840 * 2048**2 / seconds[kind] for kind in ("numpy", "jax", "torch")), 8e8 / seconds["read"]
+
+
+def gemm_of(kind):
+    a, b = (np.random.default_rng(k).standard_normal((3840, 2048), dtype="float32") for k in (0, 1))
+    if kind == "numpy":
+        return lambda: (a.T @ b)[0, 0]
+    if kind == "jax":
+        x, y, product = jnp.array(a), jnp.array(b), jax.jit(lambda a, b: a.T @ b)
+        return lambda: product(x, y).block_until_ready()[0, 0].item()
     import torch
 
-    a, b = (np.random.default_rng(k).standard_normal((3840, 2048), dtype="float32") for k in (0, 1))
-    x, y, product, total = jnp.array(a), jnp.array(b), jax.jit(lambda a, b: a.T @ b), jax.jit(jnp.sum)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    s, t = torch.from_numpy(a).to(device), torch.from_numpy(b).to(device)
-    long = jnp.ones(200_000_000, "float32")
-    seconds = take_turns(
-        {
-            "numpy": lambda: a.T @ b,
-            "jax": lambda: product(x, y).block_until_ready(),
-            "torch": lambda: (s.T @ t)[0, 0].item(),
-            "read": lambda: total(long).block_until_ready(),
-        },
-        repetitions,
-    )
-    work = 2 * 3840 * 2048 * 2048
-    return max(work / seconds[name] for name in ("numpy", "jax", "torch")), 4 * long.size / seconds["read"]
+    s, t = (torch.from_numpy(x).to("cuda" if torch.cuda.is_available() else "cpu") for x in (a, b))
+    return lambda: (s.T @ t)[0, 0].item()
+
+
+def read_of():
+    long, total = jnp.ones(200_000_000, "float32"), jax.jit(jnp.sum)
+    return lambda: total(long).item()
 
 
 # ---------------------------------------------------------------- parts
 
 
-def torch_model(options, model):
+def torch_model(options):
     import torch
     from pytorch_model import ActionRecognizer
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rival = ActionRecognizer(options).to(device)
-    rival.load({name: np.asarray(v.get_value()) for name, v in model.tparams.items()})
+    rival.load(init_params(options))
     return rival, device
 
 
 def measure_updates(name, arguments):
-    import torch
-    from pytorch_model import cost_of
-
-    options, rng = options_of(name), np.random.default_rng(0)
-    frames, batch = random_batch(options, jnp.dtype(arguments.features))
-    model = Model(options, arguments.features)
-    rival, device = torch_model(options, model)
-    batch.frames = model.frames(batch.frames)
-    kept = torch.float32 if device == "cpu" else getattr(torch, arguments.features)
-    cubes = torch.from_numpy(frames).to(device, kept).reshape(options.batch_size, options.maxlen, *frames.shape[1:])
-    y = torch.from_numpy(batch.y).long().to(device)
-    contenders = {"ours": lambda: model.update(batch, rng)}
-    for kind in arguments.rivals:
-        contenders[kind] = torch_update(rival, {"eager": cost_of}.get(kind) or torch_compiled(kind), cubes, y)
-    seconds = take_turns(contenders, arguments.repetitions)
+    options = options_of(name, matmul=arguments.matmul)
+    contenders = {"ours": (our_update, [options, arguments.features])}
+    contenders |= {kind: (torch_update, [options, kind, arguments]) for kind in arguments.rivals}
+    seconds, _ = take_turns(contenders, arguments.repetitions)
     gemm, stream = machine_rates(arguments.repetitions)
-    read = 2 * batch.frames.size * batch.frames.dtype.itemsize
-    products = options.batch_size * 3 * flops(options)
+    T, B, L, D = options.maxlen, options.batch_size, options.n_locations, options.ctx_dim
+    read = 2 * T * B * L * D * jnp.dtype(arguments.features).itemsize
+    products = B * 3 * flops(options)
     if options.attention == "mlp":  # the frames' projection has a gradient by its weights, and none by the frames
-        products -= options.batch_size * 2 * options.maxlen * options.n_locations * options.ctx_dim**2
-    limit = products / gemm + read / stream
+        products -= B * 2 * T * L * D**2
     return {
         "seconds": seconds,
-        "limit": limit,
+        "limit": products / gemm + read / stream,
         "gemm_gflops": gemm / 1e9,
         "stream_gb": stream / 1e9,
         "gflop": products / 1e9,
     }
 
 
-def torch_compiled(kind):
+def our_update(options, features):
+    frames, batch = random_batch(options, jnp.dtype(features))
+    model, rng = Model(options, features), np.random.default_rng(0)
+    batch.frames = model.frames(batch.frames)
+    return lambda: model.update(batch, rng)
+
+
+def torch_update(options, kind, arguments):
     import torch
     from pytorch_model import cost_of
 
-    return torch.compile(cost_of, mode="reduce-overhead" if kind == "cudagraph" else None)
-
-
-def torch_update(rival, cost_of, cubes, y):
-    import torch
-
-    optimizer = torch.optim.Adam(rival.parameters(), rival.options.lrate, fused=True, weight_decay=1e-5)
+    torch.set_float32_matmul_precision({"float32": "highest", "tf32": "high", "bfloat16": "medium"}[options.matmul])
+    if kind != "eager":
+        cost_of = torch.compile(cost_of, mode="reduce-overhead" if kind == "cudagraph" else None)
+    rival, device = torch_model(options)
+    frames, batch = random_batch(options, "float32")
+    kept = torch.float32 if device == "cpu" else getattr(torch, arguments.features)
+    cubes = torch.from_numpy(frames).to(device, kept).reshape(options.batch_size, options.maxlen, *frames.shape[1:])
+    y = torch.from_numpy(batch.y).long().to(device)
+    optimizer = torch.optim.Adam(rival.parameters(), options.lrate, fused=True, weight_decay=1e-5)
 
     def update():
         optimizer.zero_grad(set_to_none=True)
@@ -188,28 +215,34 @@ def torch_update(rival, cost_of, cubes, y):
 
 def measure_evaluation(name, arguments):
     """Stride-1 windows of videos of 300 frames; PyTorch takes each window's cubes, a batch of windows at a time."""
-    import torch
-
-    options, T = options_of(name, testing_stride=1), 30
+    options = options_of(name, testing_stride=1)
     with tempfile.TemporaryDirectory() as folder:
         data = make_data(Path(folder), options, [300, 300], arguments.features)
-        model = Model(options, arguments.features)
-        rival, device = torch_model(options, model)
-        rival.eval()
-        frames, B = torch.from_numpy(data.memory.astype("float32")).to(device), options.batch_size
+        contenders = {k: (evaluation_of, [k, options, folder, arguments.features]) for k in ("ours", "eager")}
+        seconds, probs = take_turns(contenders, arguments.repetitions)
+    error = float(np.abs(probs["ours"] - probs["eager"]).max())
+    return {"seconds": seconds, "largest_difference": error, "windows": data.n_windows, "T": options.maxlen}
 
-        def ours():
-            return np.concatenate([probs for _, probs, _ in predictions(model, data)], axis=1)
 
-        @torch.inference_mode()
-        def eager():
-            index = torch.from_numpy(data.index).long().to(device)
-            parts = [rival(frames[index[:, k : k + B].T])[0].softmax(dim=-1) for k in range(0, data.n_windows, B)]
-            return torch.cat(parts).transpose(0, 1).cpu().numpy()
+def evaluation_of(kind, options, folder, features):
+    """A function that returns the probabilities of all windows in `folder`, (T, windows, C)."""
+    data = open_data(folder, options)
+    if kind == "ours":
+        model = Model(options, features)
+        return lambda: np.concatenate([probs for _, probs, _ in predictions(model, data)], axis=1)
+    import torch
 
-        error = float(np.abs(ours() - eager()).max())
-        seconds = take_turns({"ours": ours, "eager": eager}, arguments.repetitions)
-    return {"seconds": seconds, "largest_difference": error, "windows": data.n_windows, "T": T}
+    rival, device = torch_model(options)
+    rival.eval()
+    frames, B = torch.from_numpy(data.memory.astype("float32")).to(device), options.batch_size
+
+    @torch.inference_mode()
+    def eager():
+        index = torch.from_numpy(data.index).long().to(device)
+        parts = [rival(frames[index[:, k : k + B].T])[0].softmax(dim=-1) for k in range(0, data.n_windows, B)]
+        return torch.cat(parts).transpose(0, 1).cpu().numpy()
+
+    return eager
 
 
 def make_data(folder, options, lengths, dtype, memory_gb=4.0):
@@ -222,7 +255,11 @@ def make_data(folder, options, lengths, dtype, memory_gb=4.0):
             writer.append(np.maximum(frames, 0).astype(stored))
     names = [f"v{k}" for k in range(len(lengths))]
     write_lists(folder, "test", names, lengths, rng.integers(0, options.n_actions, len(lengths)))
-    return DataHandler(folder, "test", options.maxlen, stride=options.testing_stride, memory_gb=memory_gb)
+    return open_data(folder, options, memory_gb)
+
+
+def open_data(folder, options, memory_gb=4.0):
+    return DataHandler(Path(folder), "test", options.maxlen, stride=options.testing_stride, memory_gb=memory_gb)
 
 
 def measure_start(name, arguments):
@@ -341,6 +378,7 @@ def main():
     command_line.check_at_least(arguments, repetitions=1)
     if arguments.first_update:
         return make_first_update(arguments)
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # contenders share a GPU's memory
     results = {"machine": machine(), "command": " ".join(sys.argv)}
     print(", ".join(f"{k} {v}" for k, v in results["machine"].items() if v))
     for name in arguments.settings:

@@ -4,7 +4,7 @@
     python scripts/table1.py ucf11 --data DIR        # also hmdb51, hollywood2; all of them: --data DIR/ucf11, ...
 
 Before it starts it says what time, memory and disk it needs. The data set's folder is made by
-scripts/extract_features.py; that of embedded by this script.
+scripts/extract_features.py; that of embedded by this script, which also draws the page of figures of its runs.
 """
 
 import time
@@ -19,20 +19,11 @@ import tyro
 from visual_attention import command_line, run_folder
 from visual_attention.cells import Cell, run_cells
 from visual_attention.command_line import changes_of
-from visual_attention.options import DATA_SETS, MODELS, RECIPES, graph_options, recipe
+from visual_attention.options import DATA_SETS, MODELS, RECIPES, TITLES, graph_options, recipe
 from visual_attention.util import drawing
 from visual_attention.util.embedded import make_embedded
 from visual_attention.util.workers import n_cores, worker_pool
 
-TITLES = {
-    "softmax_regression": "Softmax regression (full cube)",
-    "average_pooled_lstm": "Average pooled LSTM",
-    "max_pooled_lstm": "Max pooled LSTM",
-    "attention_lambda0": "Soft attention, λ = 0",
-    "attention_lambda1": "Soft attention, λ = 1",
-    "attention_lambda10": "Soft attention, λ = 10",
-    "attention_mlp_lambda0": "Soft attention by MLP, λ = 0 (not in the paper)",
-}
 # accuracy on UCF-11 and HMDB-51, mAP on Hollywood2, in percent, as printed in the paper's Table 1
 PAPER_TABLE1 = {
     "softmax_regression": (82.37, 33.46, 34.62),
@@ -119,7 +110,8 @@ def make_column(name, data, arguments):
         by_model,
     )
     print((folder / "table1.md").read_text())
-    print(f"{folder}/table1.md, classes.md, learning_curves.png: {time.monotonic() - began:.0f} s")
+    print(f"{folder}/table1.md, classes.md, learning_curves.png: {time.monotonic() - began:.0f} s", flush=True)
+    draw_figures(name, folder)
 
 
 # ---------------------------------------------------------------- before it starts
@@ -218,6 +210,18 @@ def draw_curves(folder, runs, results):
     logs = {TITLES[model]: [run_folder.load_log(run) for run in folders] for model, folders in runs.items()}
     metric = next(iter(results.values()))[0][0]["metric"]
     drawing.learning_curves(folder / "learning_curves.png", logs, metric)
+
+
+def draw_figures(data_set, folder):
+    """The page of figures, where it takes about a minute and a model attends; else how to make it."""
+    if data_set != "embedded" or not any(folder.glob("attention_lambda0/*/result.json")):
+        print(f"bash scripts/figures.sh {folder.name} --runs {folder.parent} draws the paper's figures of these runs")
+        return
+    from visual_attention.figures import Wanted, make_figures
+
+    began = time.monotonic()
+    path, _ = make_figures(folder, Wanted())
+    print(f"{path}: {time.monotonic() - began:.0f} s")
 
 
 if __name__ == "__main__":

@@ -168,6 +168,16 @@ MODELS = {
     "attention_mlp_lambda0": {"pooling": "attention", "attention": "mlp", "alpha_c": 0.0},
 }
 
+TITLES = {
+    "softmax_regression": "Softmax regression (full cube)",
+    "average_pooled_lstm": "Average pooled LSTM",
+    "max_pooled_lstm": "Max pooled LSTM",
+    "attention_lambda0": "Soft attention, λ = 0",
+    "attention_lambda1": "Soft attention, λ = 1",
+    "attention_lambda10": "Soft attention, λ = 10",
+    "attention_mlp_lambda0": "Soft attention by MLP, λ = 0 (not in the paper)",
+}
+
 # Sizes of the embedded data set: they suit a small set and two cores.
 _EMBEDDED = {"n_actions": 8, "ctx_dim": 64, "dim": 64, "dim_out": 64, "batch_size": 32, "training_stride": 3}
 # What the released program does differently whatever the data set (its src/actrec.py).

@@ -11,36 +11,59 @@ from visual_attention.util.data_lists import read_class_names
 
 @dataclass
 class Seen:
-    """A video as the model saw it: frames (m, H, H, 3) uint8, glimpses (m, L) or None, and what it made of them."""
+    """A video as the model saw it: frames (m, H, H, 3) uint8, or None where they cannot be had, glimpses (m, L) or
+    None, which of the video's frames they are, (m,), and what the model made of them."""
 
-    frames: np.ndarray
+    frames: np.ndarray | None
     alpha: np.ndarray | None
-    caption: str
+    rows: np.ndarray
+    video: str
+    verdict: str
     right: bool
     maxlen: int
 
-    def strip(self, n_tiles=8):
-        """The first window, as a picture."""
+    @property
+    def caption(self):
+        return f"{self.video}:  {self.verdict}"
+
+    def strip(self, n_tiles=8, **how):
+        """The first window, as a picture; how: see `drawing.strip`."""
         alpha = None if self.alpha is None else self.alpha[: self.maxlen]
-        return drawing.strip(self.frames[: self.maxlen], alpha, self.caption, self.right, n_tiles)
+        frames = None if self.frames is None else self.frames[: self.maxlen]
+        return drawing.strip(frames, alpha, self.caption, self.right, n_tiles, **how)
 
     def movie(self):
         """The whole video, (m, height, width, 3) uint8."""
         return drawing.movie_frames(self.frames, self.alpha, self.caption, self.right)
 
 
-def see(model, data, k):
-    """Video k of a part, with its frames drawn or read again; see `drawing.video_frames` for errors."""
+def true_classes(data, k):
+    """Numbers of the true classes of video k."""
+    return [int(c) for c in (np.flatnonzero(data.labels[k]) if data.lists.multilabel else [data.labels[k]])]
+
+
+def is_right(data, k, probs):
+    """Whether the likeliest class is a true one of video k, be they one, several or none; probs (C,)."""
+    return int(probs.argmax()) in true_classes(data, k)
+
+
+def verdict(data, k, probs):
+    """What is predicted for video k and what is true, a text; probs (C,)."""
+    names, predicted = read_class_names(data.folder, len(probs)), int(probs.argmax())
+    true = " + ".join(names[c] for c in true_classes(data, k)) or "none"
+    return f"predicted {names[predicted]} ({100 * probs[predicted]:.0f} %), true {true}"
+
+
+def look(model, data, k, frames):
+    """Video k of a part under a model. frames: of the whole video, (n, H, H, 3) uint8, or None."""
     probs, rows, alpha = watch(model, data, k)
-    names, video = read_class_names(data.folder, model.options.n_actions), data.lists.filenames[k]
-    # where several labels hold, or none, the likeliest is told, and it is right if it is one of them
-    predicted = int(probs.argmax())
-    true = [names[c] for c in (np.flatnonzero(data.labels[k]) if data.lists.multilabel else [data.labels[k]])]
-    caption = (
-        f"{video}:  predicted {names[predicted]} ({100 * probs[predicted]:.0f} %), true {' + '.join(true) or 'none'}"
-    )
-    frames = drawing.video_frames(data.folder, video)[rows]
-    return Seen(frames, alpha, caption, names[predicted] in true, model.options.maxlen)
+    frames, video = None if frames is None else frames[rows], data.lists.filenames[k]
+    return Seen(frames, alpha, rows, video, verdict(data, k, probs), is_right(data, k, probs), model.options.maxlen)
+
+
+def see(model, data, k):
+    """As `look`, with the frames drawn or read again; see `drawing.video_frames` for errors."""
+    return look(model, data, k, drawing.video_frames(data.folder, data.lists.filenames[k]))
 
 
 def right_and_wrong(video_probs, data, n=2, seed=0):

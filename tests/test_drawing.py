@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from visual_attention.pictures import right_and_wrong
+from visual_attention.model import model_for
+from visual_attention.options import Options
+from visual_attention.pictures import is_right, right_and_wrong, verdict
 from visual_attention.util import drawing
 from visual_attention.util.data_handler import DataHandler
-from visual_attention.util.embedded import make_embedded
+from visual_attention.util.data_lists import write_class_names, write_lists
+from visual_attention.util.embedded import extract_cubes, make_embedded
+from visual_attention.util.frame_table import FrameTableWriter
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 
@@ -22,13 +26,83 @@ def script(name, *arguments):
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
 
 
-@pytest.mark.parametrize("location", [0, 6, 24, 27, 42, 48])
-def test_smooth_keeps_the_maximum_where_it_was(location):
-    """Location i is row i // 7, column i % 7, as everywhere; 32 pixels a side."""
-    light = drawing.smooth(np.eye(49)[location], 224)
-    assert light.shape == (224, 224)
-    row, column = np.unravel_index(light.argmax(), light.shape)
-    assert (row // 32, column // 32) == divmod(location, 7)
+@pytest.mark.parametrize("K, size", [(7, 224), (7, 100), (14, 224), (2, 30), (1, 8)])
+def test_smooth_keeps_the_maximum_where_it_was(K, size):
+    """Location i is row i // K, column i % K; of any glimpse, not of a lone peak only, and without overshooting."""
+    rng = np.random.default_rng(0)
+    for alpha in (*np.eye(K * K), *rng.dirichlet(np.full(K * K, 0.7), 20)):
+        light = drawing.smooth(alpha, size)
+        assert light.shape == (size, size) and alpha.min() - 1e-9 <= light.min() and light.max() <= alpha.max() + 1e-9
+        row, column = np.unravel_index(light.argmax(), light.shape)
+        assert (int((row + 0.5) * K / size), int((column + 0.5) * K / size)) == divmod(int(alpha.argmax()), K)
+
+
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of red, green and blue, ITU-R BT.709
+
+
+def test_pictures_can_be_read_in_grey():
+    """The more weight, the lighter, for frames of any colour."""
+    weights = np.linspace(0, 0.1, 40)
+    alpha = np.repeat(weights[:, None], 49, axis=1)  # whole frames in one weight
+    colours = np.random.default_rng(0).integers(0, 256, (200, 3)).tolist() + [[0, 0, 0], [255, 255, 255], [255, 255, 0]]
+    for colour in colours:
+        frames = np.full((40, 14, 14, 3), colour, np.uint8)
+        light = (drawing.overlay(frames, alpha, full=0.1) @ LUMINANCE)[:, 7, 7]
+        assert (np.diff(light) >= 0).all() and light[-1] > light[0] + 20
+    light = (drawing.heat(alpha, full=0.1) @ LUMINANCE)[:, 7, 7]
+    assert (np.diff(light) > 0).all() and light[0] == 0 and light[-1] > 250
+
+
+@pytest.mark.parametrize("row, column", [(0, 0), (0, 6), (2, 5), (6, 0), (5, 1)])
+def test_light_falls_where_the_features_are(row, column, tmp_path):
+    """From pixels over cube, file, window and attention to the picture: one place, (row, column), not its mirror."""
+    frames = np.full((4, 224, 224, 3), 90, np.uint8)
+    frames[:, 32 * row + 8 : 32 * row + 24, 32 * column + 8 : 32 * column + 24] = (230, 20, 20)
+    cubes = extract_cubes(frames)
+    assert cubes.sum(axis=-1).argmax(axis=1).tolist() == [7 * row + column] * 4
+    lone = np.zeros((4, 49, 64), "float32")
+    lone[:, 7 * row + column, 3] = 1
+    for layout, table in (("released", cubes), ("location", lone)):
+        folder = tmp_path / layout
+        folder.mkdir()
+        with FrameTableWriter(folder / "test_features.h5", 49, 64, layout, "float32") as writer:
+            writer.append(table)
+        write_lists(folder, "test", ["video"], [4], [0])
+        options = Options(attention="mlp", n_actions=2, ctx_dim=64, dim=4, dim_out=4, n_layers_lstm=1, maxlen=4,
+                          batch_size=1)  # fmt: skip
+        model = model_for(options, "float32")
+        # the score of a location is the sum of its features
+        for name, value in {"Wc_att": np.eye(64), "Wd_att": np.zeros((4, 64)), "U_att": np.full((64, 1), 50)}.items():
+            model.tparams[f"decoder_{name}"].set_value(value.astype("float32"))
+        batch = next(DataHandler(folder, "test", maxlen=4).batches(np.array([0]), 1))
+        alpha = model.predict(batch)[1][:, 0]
+        assert alpha.argmax(axis=1).tolist() == [7 * row + column] * 4
+        for picture in (drawing.overlay(frames, alpha) @ LUMINANCE, drawing.heat(alpha, size=224) @ LUMINANCE):
+            squares = picture.reshape(4, 7, 32, 7, 32).mean(axis=(2, 4))
+            assert squares.reshape(4, 49).argmax(axis=1).tolist() == [7 * row + column] * 4
+
+
+def test_verdict_tells_true_and_predicted_class_and_probability(tmp_path):
+    write_class_names(tmp_path, ["walk", "wave", "jack"])
+    data = type("Part", (), {"folder": tmp_path, "labels": np.array([2, 0])})()
+    data.lists = type("Lists", (), {"multilabel": False})
+    probs = np.array([0.125, 0.25, 0.625])
+    assert verdict(data, 0, probs) == "predicted jack (62 %), true jack" and is_right(data, 0, probs)
+    assert verdict(data, 1, probs) == "predicted jack (62 %), true walk" and not is_right(data, 1, probs)
+    data.labels, data.lists.multilabel = np.array([[1, 0, 1], [0, 0, 0]]), True
+    assert verdict(data, 0, probs) == "predicted jack (62 %), true walk + jack" and is_right(data, 0, probs)
+    assert verdict(data, 1, probs) == "predicted jack (62 %), true none" and not is_right(data, 1, probs)
+
+
+@pytest.mark.parametrize("length", [20, 150, 200])
+def test_captions_are_not_cut(length):
+    alpha = np.full((8, 49), 1 / 49)
+    picture = np.asarray(drawing.strip(None, alpha, "W" * length, True))
+    text = np.flatnonzero((picture[:28] < 128).any(axis=(0, 2)))
+    assert picture.shape[:2] == (30 + drawing.TILE + 4 + 18, 8 * (drawing.TILE + 4) + 4)
+    assert text.max() < picture.shape[1] - 4
+    movie = drawing.movie_frames(np.full((1, 224, 224, 3), 9, np.uint8), alpha[:1], "w" * 70, False)[0]
+    assert np.flatnonzero((movie[226:] < 128).any(axis=(0, 2))).max() < movie.shape[1] - 2
 
 
 def test_overlay_is_bright_where_looked_at():

@@ -148,10 +148,11 @@ def write_video(path, frames, fps):
         raise
 
 
-def entry_frames(dataset_folder, name, start=0, stop=None):
+def entry_frames(dataset_folder, name, start=0, stop=None, root=None):
     """The frames start:stop of one entry of an extracted data set, (n, 224, 224, 3) uint8 RGB, for drawing.
 
-    Frame k is the picture behind the entry's k-th cube: `dataset.json` says which video and which of its frames.
+    Frame k is the picture behind the entry's k-th cube: `dataset.json` says which video and which of its frames;
+    root: the folder of videos, where it is not the one noted there.
     FileNotFoundError or ValueError: no such entry, or the video is gone or has changed.
     """
     about = Path(dataset_folder, "dataset.json")
@@ -161,7 +162,7 @@ def entry_frames(dataset_folder, name, start=0, stop=None):
     entry = next((video for video in dataset.get("videos", []) if video["name"] == name), None)
     if entry is None:
         raise ValueError(f"{about}: names no video {name!r}; expected a line of one of its *_filename.txt")
-    path = Path(dataset["root"], entry["path"])
+    path = Path(root or dataset["root"], entry["path"])
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; if the videos have moved, change 'root' in {about}")
     first, n = entry["first_frame"], entry["n_frames"]

@@ -1,0 +1,319 @@
+"""The page of figures, the glimpse study, and the numbers behind pictures: against what is known of small cases."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbclient
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+from visual_attention import glimpse_numbers, glimpse_study, run_folder, training
+from visual_attention.actrec import init_params
+from visual_attention.evaluation import evaluate, watch
+from visual_attention.figures import Wanted, make_figures
+from visual_attention.glimpse_study import (
+    location_weights,
+    parse_glimpse,
+    predict_told,
+    redrawn,
+    study,
+    told_model,
+    told_probabilities,
+    without_dropout,
+)
+from visual_attention.model import model_for, trained_model
+from visual_attention.options import recipe
+from visual_attention.training import load_coverage, load_part
+from visual_attention.util import page
+from visual_attention.util.embedded import make_embedded
+
+TINY = {"maxlen": 5, "testing_stride": 7, "dim": 8, "dim_out": 8, "n_layers_lstm": 2, "batch_size": 8}
+NAMES = ("attention_lambda0", "attention_lambda1", "attention_mlp_lambda0")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return make_embedded(tmp_path_factory.mktemp("embedded") / "data", seed=1, videos_per_class=(1, 1, 1), workers=1)
+
+
+def make_run(folder, data, options, tested=True):
+    """A run that was not trained: its initial parameters, sharper where it looks."""
+    part = load_part(data, "test", options)
+    run_folder.open_run(folder, options, part.digest(), data)
+    model = model_for(options, part.table.dtype)
+    for name in location_weights(model.tparams):
+        model.tparams[name].set_value(4 * np.asarray(model.tparams[name].get_value()))
+    run_folder.write_params(folder / "model.npz", model, [])
+    if tested:
+        training.test_run(model, folder, part, {})
+    return folder, part
+
+
+@pytest.fixture(scope="module")
+def runs(data, tmp_path_factory):
+    """Runs of three models, of the first with two seeds."""
+    folder = tmp_path_factory.mktemp("runs") / "embedded"
+    for name in NAMES:
+        for seed in (0, 1) if name == NAMES[0] else (0,):
+            make_run(folder / name / f"seed{seed}", data, recipe("paper", "embedded", name, seed=seed, **TINY))
+    return folder
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def test_entropy_movement_overlap():
+    one, uniform = np.eye(4)[:1], np.full((1, 4), 0.25)
+    np.testing.assert_allclose(glimpse_numbers.entropy(np.concatenate([one, uniform])), [0, np.log(4)], atol=1e-12)
+    steps = np.stack([one, one, np.eye(4)[1:2], uniform])  # (T, 1, L)
+    np.testing.assert_allclose(glimpse_numbers.movement(steps)[:, 0], [0, 1, 0.75])
+    np.testing.assert_allclose(glimpse_numbers.overlap(one, uniform), [0.25])
+    np.testing.assert_allclose(glimpse_numbers.overlap(uniform, uniform), [1])
+
+
+def test_numbers_of_a_model_that_is_known(data):
+    """One that says class 0 at step 1 and class 1 ever after, and looks at location t at step t."""
+    options = recipe("paper", "embedded", **TINY)
+
+    class Known:
+        def predict(self, batch):
+            T, B = batch.index.shape
+            probs = np.zeros((T, B, 8))
+            probs[0, :, 0], probs[1:, :, 1] = 1, 0.8
+            return probs, np.repeat(np.eye(49)[:T, None], B, axis=1)
+
+    model, part = Known(), load_part(data, "test", options)  # two steps: 0.5 of class 0, 0.4 of class 1
+    model.options = options.replace(last_n=1)
+    found = glimpse_numbers.of_model(model, part, load_coverage(part))
+    by_class = 100 * np.bincount(part.labels, minlength=8) / len(part.labels)
+    assert found["score_by_steps"] == [by_class[0]] * 2 + [by_class[1]] * 3 and found["score"] == by_class[1]
+    np.testing.assert_allclose(found["entropy"], 0, atol=1e-12)
+    np.testing.assert_allclose(found["movement"], 1)
+    coverage = load_coverage(part)
+    np.testing.assert_allclose(found["on_figure"], [coverage[part.index[t], t].mean() for t in range(5)])
+    assert found["score"] == evaluate(model, part)[1]
+
+
+# ---------------------------------------------------------------- a given glimpse
+
+
+def test_glimpse_of_a_text(tmp_path):
+    glimpse = parse_glimpse("2,5,1", 49)
+    assert glimpse.argmax() == 2 * 7 + 5 and glimpse.sum() == pytest.approx(1)
+    # half a width away, one standard deviation
+    assert parse_glimpse("3,3,2", 49)[3 * 7 + 4] / parse_glimpse("3,3,2", 49)[24] == pytest.approx(np.exp(-0.5))
+    assert parse_glimpse("0,6,0.001", 49).max() == 1 and np.ptp(parse_glimpse("3,3,1e6", 49)) < 1e-9
+    path = tmp_path / "glimpse.json"
+    weights = np.random.default_rng(0).random((5, 7, 7))
+    for value in (weights[0], weights[0].ravel(), weights, weights.reshape(5, 49)):
+        path.write_text(json.dumps(value.tolist()))
+        found, flat = parse_glimpse(str(path), 49, 5), value.reshape(-1, 49)
+        np.testing.assert_allclose(found.reshape(-1, 49), flat / flat.sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("3,4", "option --glimpse is '3,4'; expected row,column,width or the name of a .json"),
+        ("7,0,1", "option --glimpse is '7,0,1'; expected row and column from 0 to 6, width above 0"),
+        ("3,3,0", "option --glimpse is '3,3,0'; expected row and column from 0 to 6, width above 0"),
+        ("nan,3,1", "option --glimpse is 'nan,3,1'; expected row and column from 0 to 6, width above 0"),
+        ([1] * 48, "holds (48,) numbers; expected 49 or 5 x 49"),
+        ([0] * 49, "expected weights that are not negative, and some above 0 at each step"),
+        ([-1] + [1] * 48, "expected weights that are not negative, and some above 0 at each step"),
+        ("no JSON", "not a JSON of numbers"),
+    ],
+)
+def test_glimpses_that_are_refused(text, message, tmp_path):
+    if text == "no JSON" or isinstance(text, list):
+        path = tmp_path / "glimpse.json"
+        path.write_text(text if isinstance(text, str) else json.dumps(text))
+        text = str(path)
+    with pytest.raises(ValueError) as error:
+        parse_glimpse(text, 49, 5)
+    assert message in str(error.value)
+
+
+SWITCHES = {
+    "paper": {"model": "attention_lambda0"},
+    "released": {"recipe_name": "released", "n_layers_init": 2, "n_layers_out": 2, "selector": True, "ctx2out": True},
+}
+
+
+@pytest.mark.parametrize("switches", SWITCHES)
+def test_a_model_told_its_own_glimpse_says_the_same(switches, data, tmp_path):
+    """So h_0, c_0 and everything after the attended vectors are its own; and another glimpse changes what it says."""
+    changes = dict(SWITCHES[switches])
+    options = recipe(changes.pop("recipe_name", "paper"), "embedded", **({**TINY, "n_layers_lstm": 1} | changes))
+    run, part = make_run(tmp_path / "run", data, options, tested=False)
+    model, batch = trained_model(run, part.table.dtype), next(part.batches(np.arange(10), 8))
+    probs, alpha = model.predict(batch)
+    told = told_model(run)
+    np.testing.assert_allclose(predict_told(told, batch, alpha), probs, rtol=2e-5, atol=1e-6)
+    assert np.abs(predict_told(told, batch, np.eye(49)[10]) - probs).max() > 1e-4
+    # of a whole video: its own glimpse cannot be given, as windows overlap; the same one at all steps can, both ways
+    once, each = told_probabilities(told, options, part, 1, [np.eye(49)[10], np.tile(np.eye(49)[10], (5, 1))])
+    np.testing.assert_allclose(once, each)
+    assert once.sum() == pytest.approx(1)
+
+
+# ---------------------------------------------------------------- the study
+
+
+ATTENTION_WEIGHTS = {
+    "attention_lambda0": ["W_loc"],
+    "attention_mlp_lambda0": ["U_att", "W_att_1", "Wc_att", "Wd_att", "b_att", "b_att_1", "c_tt"],
+}
+
+
+@pytest.mark.parametrize("model", ATTENTION_WEIGHTS)
+def test_location_weights(model):
+    params = init_params(recipe("paper", "embedded", model, **TINY, n_layers_att=2 if "mlp" in model else 1))
+    names = location_weights(params)
+    assert sorted(name.removeprefix("decoder_") for name in names) == ATTENTION_WEIGHTS[model]
+    drawn = redrawn(params, np.random.default_rng(0))
+    for name, value in params.items():
+        assert (drawn[name] is value) == (name not in names)
+        assert value.min() <= drawn[name].min() and drawn[name].max() <= value.max()
+        assert drawn[name].dtype == value.dtype and (
+            name not in names or not np.ptp(value) or (drawn[name] != value).all()
+        )
+
+
+def test_the_same_model_without_dropout(data):
+    """The released program halves in testing what was dropped in training; halved weights do the same."""
+    options = recipe("released", "embedded", **{**TINY, "n_layers_lstm": 1}, n_layers_init=3, n_layers_out=3,
+                     ctx2out=True, init="glorot")  # fmt: skip
+    part = load_part(data, "test", options)
+    model, batch = model_for(options, part.table.dtype), next(part.batches(np.arange(8), 8))
+    params, expected = run_folder.params_of(model), model.predict(batch)[0]
+    plain, halved = without_dropout(options, params)
+    assert not plain.use_dropout
+    model = model_for(plain, part.table.dtype)
+    for name, value in halved.items():
+        model.tparams[name].set_value(value)
+    np.testing.assert_allclose(model.predict(batch)[0], expected, rtol=1e-5)
+
+
+def test_study_changes_location_weights_alone_until_the_class_is_right(runs, data, monkeypatch):
+    run, models = runs / "attention_lambda0" / "seed0", []
+    part, probs = load_part(data, "test", run_folder.load_options(run)[0]), run_folder.load_predictions(run)
+    wrong = np.flatnonzero(probs.argmax(axis=1) != part.labels)
+    k = int(min(wrong, key=lambda k: probs[k].max() - probs[k, part.labels[k]]))  # a near miss, that a glimpse can mend
+    expected, rows, alpha = watch(trained_model(run, part.table.dtype), part, k)
+    monkeypatch.setattr(glimpse_study, "model_for", lambda *a: models.append(model_for(*a)) or models[-1])
+    assert study(run, part, k, random_wrong=True) is None  # the trained weights have it wrong
+    stages = study(run, part, k, seed=3, lrate=0.1, most=100)
+    after, before = run_folder.params_of(models[-1]), run_folder.read_arrays(run / "model.npz")
+    for name, value in after.items():
+        assert np.array_equal(value, before[name]) == (name != "decoder_W_loc")
+    trained, random, last = stages["trained"], stages["random"], stages["optimised"]
+    np.testing.assert_allclose(trained.probs, expected, rtol=1e-4)
+    np.testing.assert_allclose(trained.alpha, alpha, rtol=1e-3, atol=1e-6)
+    assert (trained.rows == rows).all() and not trained.right and not random.right
+    assert last.right and 1 <= last.updates < 100 and int(last.probs.argmax()) == part.labels[k]
+    assert not np.allclose(last.alpha, random.alpha) and not np.allclose(random.alpha, trained.alpha)
+
+
+# ---------------------------------------------------------------- the page
+
+
+def test_page(runs):
+    path, seconds = make_figures(runs, Wanted(studies=1))
+    text, out = path.read_text(), runs / "figures"
+    assert path == runs / "figures.html" and set(seconds) >= {"fps", "lambda", "glimpse", "numbers"}
+    # self-contained: pictures are in it, nothing is fetched
+    sources = re.findall(r'(?:src|href)="([^"]*)"', text)
+    assert all(source.startswith(("data:image/png;base64,", "#")) for source in sources) and "<script" not in text
+    studies = ["glimpse_study_attention_lambda0", "glimpse_study_attention_mlp_lambda0"]
+    pictures = {file.name: Image.open(file).size for file in out.glob("*.png")}
+    assert text.count("<img ") == len(pictures) == 11
+    for name in ("over_time_attention_lambda0", "over_time_attention_mlp_lambda0", "lambda", "fps", "given_glimpse",
+                 *studies, "glimpses_in_numbers", "scores_in_numbers"):  # fmt: skip
+        assert pictures[f"{name}.png"][0] >= 800
+    for figure in ("Figs. 1, 4, 6, 8, 10 and 11", "Fig. 3", "Fig. 5", "Fig. 7", "Fig. 9", "no evidence", "pytensor"):
+        assert figure in text
+    assert "could not be had" not in text
+
+    numbers = json.loads((out / "numbers.json").read_text())
+    assert set(numbers) == {"models", "uniform_entropy", "testing_stride", "given_glimpse", *studies}
+    for model in NAMES:
+        found = numbers["models"][model]
+        assert len(found["entropy"]) == len(found["on_figure"]) == len(found["score_by_steps"]) == 5
+        assert len(found["movement"]) == 4 and set(found["score_by_fps"]) == {"6", "10", "15", "30"}
+        assert 0 < max(found["entropy"]) <= numbers["uniform_entropy"] + 1e-6
+        tests = [json.loads((run / "result.json").read_text()) for run in sorted((runs / model).iterdir())]
+        assert found["runs"] == len(tests)
+        assert found["score_by_fps"]["30"] == pytest.approx(np.mean([test["test"] for test in tests]))
+        share = np.mean([test["attention_on_figure"] for test in tests])
+        assert np.mean(found["on_figure"]) == pytest.approx(share, rel=1e-4)
+        assert np.mean(found["uniform_on_figure"]) == pytest.approx(tests[0]["uniform_on_figure"], rel=1e-4)
+    given = numbers["given_glimpse"]
+    true = given["video"].split("/")[0]
+    assert given["class_by_location"].count(true) == given["locations_right"]
+    # a location is drawn that changes the class, if there is one
+    assert (f"predicted {true} " in given["verdict"]) == (given["locations_right"] == 49)
+
+
+def test_page_of_chosen_videos_without_frames(runs, data, tmp_path):
+    """A person's choices; the videos' pictures gone, so that glimpses are drawn alone and the page says so."""
+    moved = tmp_path / "data"
+    moved.mkdir()
+    for file in data.iterdir():
+        if file.name != "dataset.json":
+            (moved / file.name).symlink_to(file)
+    for name in ("attention_lambda0", "attention_lambda1"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "seed0").symlink_to(runs / name / "seed0")
+    wanted = Wanted(video=("jack/test_000",), glimpse="1,2,1.5", fps=10, data=moved, studies=0)
+    path, _ = make_figures(tmp_path / "runs", wanted)
+    text = path.read_text()
+    assert "frames could not be had, so glimpses are drawn alone" in text and "dataset.json: no such file" in text
+    numbers = json.loads((tmp_path / "runs" / "figures" / "numbers.json").read_text())
+    assert numbers["given_glimpse"]["video"] == "jack/test_000" and numbers["given_glimpse"]["glimpse"] == "1,2,1.5"
+    assert not any(name.startswith("glimpse_study") for name in numbers) and "was not asked for" in text
+    assert "table1.csv is not there" in text and "at 10 and at 30 frames a second" in text
+
+
+def test_choices_that_cannot_be_had(runs, tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no finished run of 'attention_lambda10'.*expected one of atten"):
+        make_figures(runs, Wanted(model="attention_lambda10"))
+    with pytest.raises(ValueError, match="names no video 'nobody'; expected one of its lines, such as 'walk/test_000'"):
+        make_figures(runs, Wanted(video=("nobody",)))
+    script = Path(__file__).parents[1] / "scripts" / "figures.py"
+    done = subprocess.run([sys.executable, script, "embedded", "--runs", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith(f"error: {tmp_path}/embedded: holds no finished run of")
+
+
+def test_page_escapes_what_it_is_told(tmp_path):
+    Image.new("RGB", (3, 2)).save(tmp_path / "a.png")
+    text = page.page("a < b", {"x & y": [page.paragraph("<b>"), page.table(["<"], [["&"]]),
+                                         page.picture(tmp_path / "a.png", 'say "<i>"')]})  # fmt: skip
+    assert "<b>" not in text and "<i>" not in text and "a &lt; b" in text and "x &amp; y" in text
+
+
+# ---------------------------------------------------------------- the notebook
+
+NOTEBOOK = Path(__file__).parents[1] / "scripts" / "draw_visualizations.ipynb"
+
+
+def test_notebook_runs_from_top_to_bottom(runs, monkeypatch):
+    monkeypatch.setenv("RUN", str(runs / "attention_mlp_lambda0" / "seed0"))
+    monkeypatch.setenv("VIDEO", "jack/test_000")
+    notebook = nbformat.read(NOTEBOOK, 4)
+    nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": NOTEBOOK.parent}}).execute()
+    texts = [out.text for cell in notebook.cells for out in cell.get("outputs", []) if out.get("name") == "stdout"]
+    assert any(text.startswith("jack/test_000:  predicted ") for text in texts)
+    assert sum("image/png" in out.get("data", {}) for cell in notebook.cells for out in cell.get("outputs", [])) == 3
+
+
+def test_notebook_is_committed_with_its_outputs():
+    text = NOTEBOOK.read_text()
+    outputs = [out for cell in nbformat.reads(text, 4).cells for out in cell.get("outputs", [])]
+    assert sum("image/png" in out.get("data", {}) for out in outputs) == 3 and len(text) < 1.5e6
+    assert not any(out.output_type == "error" or out.get("name") == "stderr" for out in outputs)
