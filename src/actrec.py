@@ -177,26 +177,24 @@ def build_model(
     dropout, outputs, loop = dropout_of(options, training), {}, None
 
     # What depends on a frame alone is computed once a frame; or, as `frames` may be a whole table, of the windows'
-    # frames only.
-    seen, computed = None, None
-    if not overlapping:
-        seen, computed = index.flatten(), pt.arange(T * B, dtype="int32").reshape((T, B))
+    # frames only. `rows`: which of the results a step reads.
+    seen = None if overlapping else index.flatten()
+    cubes = frames if overlapping else take(frames, seen)
+    rows = index if overlapping else pt.arange(T * B, dtype="int32").reshape((T, B))
     if options.pooling == "cube":
-        cubes = (frames if seen is None else take(frames, seen)).astype(floatX)
-        logits = fflayer(tparams, cubes.reshape((-1, L * D)), "ff_logit")[index if overlapping else computed]
+        logits = fflayer(tparams, cubes.astype(floatX).reshape((-1, L * D)), "ff_logit")[rows]
     else:
-        table = {"frames": frames}
         if options.pooling == "mean":
-            table, computed = {"pooled": means}, None
+            table, index_of = {"pooled": means}, index
         elif options.pooling == "max":
-            table = {"pooled": (frames if seen is None else take(frames, seen)).max(axis=1).astype(floatX)}
-        elif options.attention == "mlp":
-            table["projection"] = mlp_projection(tparams, options, frames, seen)
+            table, index_of = {"pooled": cubes.max(axis=1).astype(floatX)}, rows
         else:
-            computed = None
+            table, index_of = {"frames": frames}, index
+            if options.attention == "mlp":
+                table["projection"] = mlp_projection(tparams, options, frames, seen)
         h0, c0 = initial_state(tparams, options, means, index, dropout)
         wanted = [*wanted, *(["ctx"] if options.ctx2out and "ctx" not in wanted else [])]
-        loop = lstm_cond_layer(tparams, options, table, index, mask, h0, c0, dropout, computed, wanted)
+        loop = lstm_cond_layer(tparams, options, table, index_of, mask, h0, c0, dropout, rows, wanted)
         outputs = dict(loop.outputs)
         top = outputs[layer_name("h", options.n_layers_lstm - 1)]
         logits = class_logits(tparams, options, top, outputs.get("ctx"), dropout)

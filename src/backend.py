@@ -72,10 +72,9 @@ class JaxFunction:
         self.places = [None] * (len(inputs) + len(self.shared))
         if devices > 1:
             # XLA divides the work, and adds the parts' gradients up, as the places of inputs and outputs ask
-            mesh = jax.sharding.Mesh(jax.devices()[:devices], "batch")
             axes = [*batch_axes, *(None for _ in self.shared)]
-            specs = [P() if axis is None else P(*[None] * axis, "batch") for axis in axes]
-            self.places = [NamedSharding(mesh, spec) for spec in specs]
+            specs = [() if axis is None else (*[None] * axis, "batch") for axis in axes]
+            self.places = [on_devices(devices, spec) for spec in specs]
 
     def __call__(self, *args):
         # all on the device: what is donated must be, or JAX compiles once more when it is
@@ -93,7 +92,7 @@ class JaxFunction:
         n = len(self.inputs)
         donated = tuple(n + k for k, variable in enumerate(self.shared) if variable in self.updated)
         if self.places[0]:
-            everywhere = NamedSharding(self.places[0].mesh, P())
+            everywhere = on_devices(self.places[0].mesh.size)
             return jax.jit(self.translated, donate_argnums=donated, out_shardings=everywhere)
         if self.key is None:
             return jax.jit(self.translated, donate_argnums=donated)
@@ -154,7 +153,12 @@ def to_device(array, options):
     check_devices(options)
     if options.devices == 1:
         return jax.device_put(array)
-    return put(array, NamedSharding(jax.sharding.Mesh(jax.devices()[: options.devices], "batch"), P()))
+    return put(array, on_devices(options.devices))
+
+
+def on_devices(n, spec=()):
+    """Where an array lies on JAX's first n devices: whole on each, or divided along the axis named "batch" in spec."""
+    return NamedSharding(jax.sharding.Mesh(jax.devices()[:n], "batch"), P(*spec))
 
 
 def check_devices(options):

@@ -205,12 +205,13 @@ def in_groups(function, x, frames, rows):
     return jax.lax.map(group, (x.reshape(-1, size, x.shape[1]), rows.reshape(-1, size))).reshape(n, -1)
 
 
+def _weighted(alpha, cubes):
+    return (alpha[:, None, :] @ cubes)[:, 0, :]
+
+
 @jax_funcify.register(WeightedSum)
 def jax_weighted_sum(op, node, **kwargs):
-    def of_cubes(alpha, cubes):
-        return (alpha[:, None, :] @ cubes)[:, 0, :]
-
-    return lambda alpha, frames, rows: in_groups(of_cubes, alpha, frames, rows)
+    return lambda alpha, frames, rows: in_groups(_weighted, alpha, frames, rows)
 
 
 @jax_funcify.register(LocationScores)
@@ -265,4 +266,4 @@ def frame_means(frames, floatX):
 def _frame_means(frames, floatX):
     n, n_locations, _ = frames.shape
     alpha = jnp.full((n, n_locations), 1 / n_locations, floatX)
-    return in_groups(lambda alpha, cubes: (alpha[:, None, :] @ cubes)[:, 0, :], alpha, frames, jnp.arange(n))
+    return in_groups(_weighted, alpha, frames, jnp.arange(n))

@@ -206,12 +206,11 @@ def lstm_step(params, x, h, c, mask, prefix="decoder"):
     return {"h": h_new, "c": c_new, "preact": preact, "i": i, "f": f, "o": o, "both": both}
 
 
-def lstm_cond_step(params, options, table, rows, mask, dropout_bits, h, c, computed=None, prefix="decoder"):
+def lstm_cond_step(params, options, table, rows, mask, dropout_bits, h, c, prefix="decoder"):
     """One time-step: look (Eqs. 4, 5), then the stack of LSTM layers (Eqs. 1-3).
 
-    table: "frames" (n, L, D), or where nothing attends "pooled" (n, D); rows (B,): those of this step; computed (B,):
-    those of "pooled", if others. mask (B,), h and c lists of (B, d), one a layer; dropout_bits: a list of packed masks,
-    one a layer's input, or None.
+    table: "frames" (n, L, D), or where nothing attends "pooled" (n, D); rows (B,): those of this step; mask (B,), h and
+    c lists of (B, d), one a layer; dropout_bits: a list of packed masks, one a layer's input, or None.
     Returns all that was computed, by name: h, c, preact, ... of the first layer, h_2, ... of the second; h_before
     (B, d), h_{t-1} of the top layer; ctx (B, D), what the cube was pooled to, and all of `attend`.
     """
@@ -219,7 +218,7 @@ def lstm_cond_step(params, options, table, rows, mask, dropout_bits, h, c, compu
     if options.pooling == "attention":
         now |= attend(params, options, table["frames"], rows, h[-1], prefix)
     else:
-        now["ctx"] = take(table["pooled"], rows if computed is None else computed)
+        now["ctx"] = take(table["pooled"], rows)
     if options.selector:
         now["sel"] = pt.sigmoid((h[-1] @ params[f"{prefix}_W_sel"] + params[f"{prefix}_b_sel"])[:, 0])  # (B,)
         now["ctx"] = now["sel"][:, None] * now["ctx"]
@@ -234,12 +233,12 @@ def lstm_cond_step(params, options, table, rows, mask, dropout_bits, h, c, compu
 
 
 def lstm_cond_layer(
-    params, options, table, index, mask, h0, c0, dropout=None, computed=None, wanted=(), prefix="decoder"
+    params, options, table, index, mask, h0, c0, dropout=None, projected=None, wanted=(), prefix="decoder"
 ):
     """The loop over time; its `outputs` are those of `lstm_cond_step` at all steps, (T, B, ...): h and c of each layer,
-    alpha, and whatever names are `wanted`. table: see `lstm_cond_step`, and "projection" (n, L, D), of mlp attention,
-    from `mlp_projection`; index, mask and computed (T, B): rows of frames, and of the others if they differ; h0 and c0:
-    lists of (B, d)."""
+    alpha, and whatever names are `wanted`. table: see `lstm_cond_step`, and "projection" (m, L, D), of mlp attention,
+    from `mlp_projection`; index, mask and projected (T, B): rows of frames or what is pooled, and of the projection; h0
+    and c0: lists of (B, d)."""
     n, (T, B), d = options.n_layers_lstm, index.type.shape, options.dim
     attends = options.pooling == "attention"
     h, c, preact, both = ([layer_name(name, k) for k in range(n)] for name in ("h", "c", "preact", "both"))
@@ -248,16 +247,13 @@ def lstm_cond_layer(
     weights = {name: value for name, value in params.items() if name.startswith(prefix)}
 
     def known(now, constant):
-        rows = now.get("computed", now["index"])
-        return {"pctx_": take(constant["projection"], rows)} if "projection" in table else {}
+        return {"pctx_": take(constant["projection"], now["projected"])} if "projection" in table else {}
 
     def step(now, before, constant):
         tables = {name: constant[name] for name in table}
         masks = [now[name] for name in bits] if in_lstm else None
         state = [before[name] for name in h], [before[name] for name in c]
-        return lstm_cond_step(
-            constant, options, tables, now["index"], now["mask"], masks, *state, now.get("computed"), prefix
-        )
+        return lstm_cond_step(constant, options, tables, now["index"], now["mask"], masks, *state, prefix)
 
     products, kept = {}, [*preact, "ctx"]
     for k in range(n):
@@ -272,7 +268,7 @@ def lstm_cond_layer(
         kept += [att, "alpha"]
     if options.selector:
         kept.append("sel")
-    sequences = {"index": index, "mask": mask, **bits} | ({} if computed is None else {"computed": computed})
+    sequences = {"index": index, "mask": mask, **bits} | ({"projected": projected} if "projection" in table else {})
     initial = dict(zip([*h, *c], [*h0, *c0], strict=True))
     return Loop(step, sequences, initial, table | weights, kept, wanted, products, known)
 
