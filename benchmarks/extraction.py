@@ -1,10 +1,10 @@
-"""Extraction against the network alone: what decoding, waiting and writing cost, on the same frames.
+"""Extraction compared with the network alone on the same frames: the cost of decoding, waiting and writing.
 
     python benchmarks/extraction.py VIDEO ...                # EfficientNet-Lite0 and GoogLeNet, all cores
-    taskset -c 0 python benchmarks/extraction.py VIDEO ...   # one core: what each of several worker processes has
+    taskset -c 0 python benchmarks/extraction.py VIDEO ...   # one core, as for each of several worker processes
 
 GoogLeNet has random weights and needs torchvision==0.15.2 (`pip install --no-deps`); speed does not depend on weights.
-The two are timed in turns, so that what else the machine does meets both; the ratio is the median over the turns.
+The two are timed alternately, so that other load on the machine affects both. The ratio is the median over the turns.
 """
 
 import platform
@@ -20,9 +20,9 @@ import numpy as np
 import torch
 import tyro
 
-from visual_attention import command_line
-from visual_attention.util.extractors import SIZE, find_extractor
-from visual_attention.util.features import extract_video
+from visual_attention.commands import exit_status
+from visual_attention.util.extractors import EXTRACTORS, SIZE, find_extractor
+from visual_attention.util.features import Settings, extract_video
 from visual_attention.util.video import read_frames
 from visual_attention.util.workers import n_cores
 
@@ -31,12 +31,12 @@ from visual_attention.util.workers import n_cores
 class Options:
     videos: tyro.conf.Positional[tuple[Path, ...]]
     """videos to extract"""
-    extractors: tuple[Literal["efficientnet-lite0", "googlenet"], ...] = ("efficientnet-lite0", "googlenet")
-    """networks"""
+    extractors: tuple[Literal[tuple(EXTRACTORS)], ...] = tuple(EXTRACTORS)
+    """networks to measure"""
     turns: int = 3
-    """how often each video is extracted"""
+    """number of times that each video is extracted"""
     batch_size: int = 8
-    """frames the network sees at once"""
+    """frames per call of the network"""
 
 
 def main(options):
@@ -46,8 +46,8 @@ def main(options):
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
         for name in options.extractors:
-            random = random_googlenet(Path(scratch)) if name == "googlenet" else ()
-            extractor = find_extractor(name, *random)
+            hub = random_googlenet(Path(scratch)) if name == "googlenet" else ()
+            extractor = find_extractor(name, *hub)
             ratios = []
             for path in options.videos:
                 alone, whole, n = measure(path, extractor, options.turns, options.batch_size, Path(scratch))
@@ -61,12 +61,12 @@ def main(options):
 
 
 def measure(path, extractor, turns, batch_size, scratch):
-    """Seconds of the network alone and of extraction in each turn, and the number of frames."""
+    """Seconds per turn of the network alone and of extraction, and the number of frames."""
     frames = read_frames(path, 30, SIZE)
     batches = []
     while batch := list(islice(frames, batch_size)):
         batches.append(np.stack(batch))
-    extractor(batches[0])  # the first call chooses algorithms
+    extractor(batches[0])  # not timed: the first call selects algorithms
     alone, whole = [], []
     for _ in range(turns):
         began = time.monotonic()
@@ -74,13 +74,13 @@ def measure(path, extractor, turns, batch_size, scratch):
             extractor(batch)
         alone.append(time.monotonic() - began)
         began = time.monotonic()
-        extract_video(path, 0, scratch, [(0, 1)], extractor, 30, batch_size, "float16", skip=False)
+        extract_video(path, 0, scratch, [(0, 1)], Settings(extractor, batch_size=batch_size))
         whole.append(time.monotonic() - began)
     return alone, whole, sum(map(len, batches))
 
 
 def random_googlenet(folder):
-    """A local hub of the installed torchvision, and a file of random weights for it."""
+    """A local hub folder that uses the installed torchvision, and a file with random weights for it."""
     (folder / "hubconf.py").write_text("from torchvision.models import googlenet\n")
     model = torch.hub.load(str(folder), "googlenet", source="local", weights=None, aux_logits=False, init_weights=False)
     torch.save(model.state_dict(), folder / "random.pth")
@@ -88,4 +88,4 @@ def random_googlenet(folder):
 
 
 if __name__ == "__main__":
-    command_line.run(main, tyro.cli(Options, description=__doc__))
+    exit_status.run(main, tyro.cli(Options, description=__doc__))

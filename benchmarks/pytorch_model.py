@@ -1,6 +1,7 @@
-"""The rival: the same models as a good PyTorch user would write them, with LSTMCell, einsum and fused Adam.
+"""The same models as a good PyTorch user would write them, with LSTMCell, einsum and fused Adam.
 
-For speed only: what they compute is the project's graph for recipes `paper` and `released` with one label a video.
+They serve as the rival in speed measurements. They compute the same as the project's graph, for recipes `paper` and
+`released` with one label per video.
 """
 
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 
 
 class MLPAttention(nn.Module):
-    """The released program's: softmax of U tanh(Wc X + Wd h + b) + c."""
+    """The released program's attention: softmax of U tanh(Wc X + Wd h + b) + c."""
 
     def __init__(self, depth, dim):
         super().__init__()
@@ -45,7 +46,7 @@ class ActionRecognizer(nn.Module):
 
     @torch.no_grad()
     def load(self, params):
-        """Parameters of the project's model, name -> array."""
+        """Loads the parameters of the project's model, name -> array."""
         o, attention = self.options, self.attention
 
         def set_linear(layer, W, b=None):
@@ -96,7 +97,7 @@ class ActionRecognizer(nn.Module):
 
 
 def cost_of(model, cubes, y):
-    """Eq. 7, without weight decay's part of the gradient, which is the optimizer's."""
+    """Eq. 7 without weight decay, whose gradient the optimizer adds."""
     options = model.options
     logits, alpha = model(cubes)  # (B, T, C), (B, T, L)
     cost = F.cross_entropy(logits.flatten(0, 1), y.repeat_interleave(cubes.shape[1]), reduction="sum")

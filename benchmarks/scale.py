@@ -1,8 +1,8 @@
-"""How time and memory of an update grow with batch, steps, locations, LSTM size, layers, and videos in the table.
+"""How the time and memory of an update grow with batch, steps, locations, LSTM size, layers, and videos in the table.
 
     python benchmarks/scale.py --out docs
 
-Around recipe `paper` at a quarter of its size, one thing is changed at a time; each point is a process of its own.
+Varies one quantity at a time, around recipe `paper` at a quarter of its size. Each point runs in a process of its own.
 Writes scale.json, scale.md and scale.png.
 """
 
@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import tyro
 
-from visual_attention import command_line
+from visual_attention.commands import command_line, exit_status
 from visual_attention.model import Model
 from visual_attention.options import recipe
 from visual_attention.util.data_handler import Batch
@@ -33,7 +33,7 @@ POINTS = {
     "videos": (5, 10, 20, 40),
 }
 NAMES = {
-    "batch_size": "B, windows of a batch", "maxlen": "T, steps", "n_locations": "L, locations", "dim": "d, LSTM size",
+    "batch_size": "B, windows per batch", "maxlen": "T, steps", "n_locations": "L, locations", "dim": "d, LSTM size",
     "n_layers_lstm": "LSTM layers", "videos": "videos of 190 frames in the table",
 }  # fmt: skip
 
@@ -41,15 +41,15 @@ NAMES = {
 @dataclass(frozen=True)
 class Arguments:
     out: Path = Path("docs")
-    """folder of scale.json, scale.md, scale.png"""
+    """output folder of scale.json, scale.md and scale.png"""
     repetitions: int = 7
-    """updates timed at each point; the least counts, as other programs can only add to it"""
+    """updates timed at each point; the minimum is reported, because other programs can only add time"""
     point: str | None = None
-    """NAME=VALUE: measure this one only and print it as JSON (what the others' processes do)"""
+    """NAME=VALUE: measure only this point and print the result as JSON (used by the processes of the points)"""
 
 
 def measure(name, value, repetitions):
-    """Seconds of an update, and peak memory in GB of the process while it updates (not while it compiles)."""
+    """Seconds per update, and the process's peak memory in GB during updates (not during compilation)."""
     changes = BASE | ({} if name == "videos" else {name: value})
     if "dim" in changes:
         changes["dim_out"] = changes["dim"]
@@ -64,7 +64,7 @@ def measure(name, value, repetitions):
     seconds = []
     for k in range(repetitions + 2):
         if k == 2:
-            Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak is counted from here on
+            Path("/proc/self/clear_refs").write_text("5")  # Linux: resets the peak, so that it is measured from here on
         began = time.perf_counter()
         model.update(batch, rng)
         seconds.append(time.perf_counter() - began)
@@ -91,7 +91,7 @@ def main():
     body = []
     for name, points in results.items():
         body.append([NAMES[name], *(f"{value}: {seconds:.3f} s, {gb:.2f} GB" for value, seconds, gb in points)])
-    (arguments.out / "scale.md").write_text(markdown(["changed alone", *4 * ["value: seconds, memory"]], body))
+    (arguments.out / "scale.md").write_text(markdown(["quantity varied", *4 * ["value: seconds, memory"]], body))
     draw(arguments.out / "scale.png", results)
 
 
@@ -99,7 +99,7 @@ def draw(path, results):
     figure, axes = plt.subplots(2, 3, figsize=(11, 6), layout="constrained")
     for axis, (name, points) in zip(axes.flat, results.items(), strict=True):
         value, seconds, gb = np.array(points).T
-        axis.plot(value, seconds, "o-", color="C0", label="seconds an update")
+        axis.plot(value, seconds, "o-", color="C0", label="seconds per update")
         axis.plot(value, gb, "s--", color="C1", label="peak memory, GB")
         axis.plot(value, seconds[-1] * value / value[-1], ":", color="0.5", label="proportional time")
         axis.set(xlabel=NAMES[name], xlim=(0, None), ylim=(0, None))
@@ -108,4 +108,4 @@ def draw(path, results):
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    exit_status.run(main)

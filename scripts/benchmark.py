@@ -1,13 +1,12 @@
-"""Speed against PyTorch and against what the machine allows: updates, evaluation, start, reading.
+"""Speed of updates, evaluation, start and reading, compared with PyTorch and with what the machine allows.
 
     python scripts/benchmark.py --settings paper --parts update evaluation --json paper.json
 
-Contenders take turns, each in a process of its own; of each turn one call is not counted and one is. Prints a table:
-median seconds, and their ratio to ours. Needs torch.
+Contenders take turns, each in a process of its own. In each turn, the first call is not timed and the second is. Prints
+the median seconds and the ratio of our time to the rival's. Needs torch.
 """
 
 import importlib.metadata
-import json
 import multiprocessing
 import os
 import platform
@@ -25,12 +24,13 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from visual_attention import command_line
 from visual_attention.actrec import init_params
-from visual_attention.budget import flops
-from visual_attention.evaluation import predictions
+from visual_attention.commands import command_line, exit_status
+from visual_attention.experiment.budget import flops
+from visual_attention.experiment.evaluation import predictions
 from visual_attention.model import Model
 from visual_attention.options import recipe
+from visual_attention.util import files
 from visual_attention.util.data_handler import Batch, DataHandler, read_ahead
 from visual_attention.util.data_lists import write_lists
 from visual_attention.util.frame_table import FrameTableWriter
@@ -48,35 +48,34 @@ SETTINGS = {
 @dataclass(frozen=True)
 class Arguments:
     settings: tuple[Literal["paper", "hmdb", "released", "small"], ...] = ("paper", "hmdb", "released", "small")
-    """paper: 3 layers of 512, B 128, T 30, 49 x 1024; hmdb: of 1024; released: one, MLP attention, B 32; small: the
-    embedded set's"""
+    """paper: 3 layers of 512, B 128, T 30, 49 x 1024; hmdb: 3 layers of 1024; released: 1 layer, MLP attention, B 32;
+    small: the embedded set's model"""
     parts: tuple[Literal["update", "evaluation", "start", "data"], ...] = ("update", "evaluation", "start", "data")
     """what to measure"""
     rivals: tuple[Literal["eager", "compile", "cudagraph"], ...] = ("eager", "compile")
-    """of updates; cudagraph needs an NVIDIA GPU"""
+    """PyTorch variants to compare updates with; cudagraph needs an NVIDIA GPU"""
     repetitions: int = 7
-    """turns of each contender"""
+    """number of turns of each contender"""
     features: Literal["float16", "bfloat16", "float32"] = "float16"
-    """what our frames are stored as; PyTorch is given float32, which it is faster with, but on a GPU the same"""
+    """dtype of our frames; PyTorch gets float32, with which it is faster, but the same dtype on a GPU"""
     matmul: Literal["float32", "tf32", "bfloat16"] = "float32"
-    """precision of our and PyTorch's matrix products (on a CPU only float32)"""
+    """precision of matrix products, ours and PyTorch's (only float32 on a CPU)"""
     seconds: float = 10.0
-    """how long a row of `data` reads"""
+    """how long each measurement of `data` reads"""
     json: Path | None = None
-    """also write all numbers here"""
+    """also write all results to this file"""
     first_update: bool = False
-    """make one update of the one setting, and end: what `start` times"""
+    """do one update of a single setting, then exit; `start` times this"""
 
 
 def options_of(name, **changes):
-    kind, data_set, own = SETTINGS[name]
-    return recipe(
-        kind, data_set, "attention_mlp_lambda0" if kind == "released" else "attention_lambda0", **own | changes
-    )
+    kind, data_set, defaults = SETTINGS[name]
+    model = "attention_mlp_lambda0" if kind == "released" else "attention_lambda0"
+    return recipe(kind, data_set, model, **defaults | changes)
 
 
 def random_batch(options, dtype):
-    """A batch of its own frames, which are no negative numbers, as after a rectifier."""
+    """A batch in which no two windows share frames. The features are not negative, as after a rectifier."""
     T, B, rng = options.maxlen, options.batch_size, np.random.default_rng(0)
     frames = np.maximum(rng.standard_normal((B * T, options.n_locations, options.ctx_dim), dtype="float32"), 0)
     index = np.arange(B * T, dtype="int32").reshape(B, T).T.copy()
@@ -85,19 +84,19 @@ def random_batch(options, dtype):
 
 
 def take_turns(contenders, repetitions):
-    """Median seconds of each contender's function, and what its first call returned.
+    """Median seconds of each contender's function, and the results of the first calls.
 
-    contenders: name -> (maker, arguments); maker(*arguments) is the function. Each has a process of its own: the memory
-    and the threads of one program would slow down another's.
+    contenders: name -> (maker, arguments), where maker(*arguments) returns the function. Each contender has a process
+    of its own, because the memory and threads of one program would slow down another.
     """
     spawn, processes, firsts = multiprocessing.get_context("spawn"), {}, {}
     for name, (maker, arguments) in contenders.items():
-        ours, theirs = spawn.Pipe()
-        process = spawn.Process(target=_serve, args=(theirs, maker, arguments), daemon=True)
+        our_end, their_end = spawn.Pipe()
+        process = spawn.Process(target=_serve, args=(their_end, maker, arguments), daemon=True)
         process.start()
-        theirs.close()
-        processes[name] = process, ours
-        firsts[name] = ours.recv()
+        their_end.close()
+        processes[name] = process, our_end
+        firsts[name] = our_end.recv()
     times = {name: [] for name in contenders}
     for _ in range(repetitions):
         for name, (_, pipe) in processes.items():
@@ -114,7 +113,7 @@ def _serve(pipe, maker, arguments):
     pipe.send(function())
     function()
     while pipe.recv() == "next":
-        function()  # not counted: memory that lay idle has to be fetched again
+        function()  # not timed: idle memory must be fetched into the caches again
         began = time.perf_counter()
         function()
         pipe.send(time.perf_counter() - began)
@@ -171,7 +170,7 @@ def measure_updates(name, arguments):
     T, B, L, D = options.maxlen, options.batch_size, options.n_locations, options.ctx_dim
     read = 2 * T * B * L * D * jnp.dtype(arguments.features).itemsize
     products = B * 3 * flops(options)
-    if options.attention == "mlp":  # the frames' projection has a gradient by its weights, and none by the frames
+    if options.attention == "mlp":  # there is no gradient of the projection with respect to the frames
         products -= B * 2 * T * L * D**2
     return {
         "seconds": seconds,
@@ -198,8 +197,8 @@ def torch_update(options, kind, arguments):
         cost_of = torch.compile(cost_of, mode="reduce-overhead" if kind == "cudagraph" else None)
     rival, device = torch_model(options)
     frames, batch = random_batch(options, "float32")
-    kept = torch.float32 if device == "cpu" else getattr(torch, arguments.features)
-    cubes = torch.from_numpy(frames).to(device, kept).reshape(options.batch_size, options.maxlen, *frames.shape[1:])
+    dtype = torch.float32 if device == "cpu" else getattr(torch, arguments.features)
+    cubes = torch.from_numpy(frames).to(device, dtype).reshape(options.batch_size, options.maxlen, *frames.shape[1:])
     y = torch.from_numpy(batch.y).long().to(device)
     optimizer = torch.optim.Adam(rival.parameters(), options.lrate, fused=True, weight_decay=1e-5)
 
@@ -214,7 +213,7 @@ def torch_update(options, kind, arguments):
 
 
 def measure_evaluation(name, arguments):
-    """Stride-1 windows of videos of 300 frames; PyTorch takes each window's cubes, a batch of windows at a time."""
+    """Evaluation of stride-1 windows of 300-frame videos. PyTorch processes each window in full, in batches."""
     options = options_of(name, testing_stride=1)
     with tempfile.TemporaryDirectory() as folder:
         data = make_data(Path(folder), options, [300, 300], arguments.features)
@@ -225,7 +224,7 @@ def measure_evaluation(name, arguments):
 
 
 def evaluation_of(kind, options, folder, features):
-    """A function that returns the probabilities of all windows in `folder`, (T, windows, C)."""
+    """A function that returns the probabilities of all windows in `folder`, (T, n_windows, C)."""
     data = open_data(folder, options)
     if kind == "ours":
         model = Model(options, features)
@@ -246,7 +245,7 @@ def evaluation_of(kind, options, folder, features):
 
 
 def make_data(folder, options, lengths, dtype, memory_gb=4.0):
-    """A DataHandler of random videos of these lengths, in one part."""
+    """A DataHandler with one part of random videos of the given lengths."""
     rng = np.random.default_rng(0)
     stored = "float32" if dtype == "bfloat16" else dtype
     with FrameTableWriter(folder / "test_features.h5", options.n_locations, options.ctx_dim, dtype=stored) as writer:
@@ -263,11 +262,11 @@ def open_data(folder, options, memory_gb=4.0):
 
 
 def measure_start(name, arguments):
-    """Seconds from the command to the end of the first update, with nothing kept from before and with it."""
+    """Seconds from the command to the end of the first update, with an empty and with a filled compile cache."""
     command = [sys.executable, __file__, "--first-update", "--settings", name, "--features", arguments.features]
     seconds = {}
     with tempfile.TemporaryDirectory() as folder:
-        for turn in ("cold", "again"):
+        for turn in ("cold", "cached"):
             began = time.perf_counter()
             subprocess.run(command, check=True, env=os.environ | {"XDG_CACHE_HOME": folder})
             seconds[turn] = time.perf_counter() - began
@@ -277,14 +276,14 @@ def measure_start(name, arguments):
 def make_first_update(arguments):
     options, dtype = options_of(arguments.settings[0]), jnp.dtype(arguments.features)
     T, B = options.maxlen, options.batch_size
-    frames = np.ones((B * T, options.n_locations, options.ctx_dim), dtype)  # random ones take seconds to draw
+    frames = np.ones((B * T, options.n_locations, options.ctx_dim), dtype)  # random frames take seconds to draw
     index = np.arange(B * T, dtype="int32").reshape(B, T).T.copy()
     batch = Batch(frames, index, np.ones((T, B), "float32"), np.zeros(B, "int32"), np.arange(B))
     Model(options, arguments.features).update(batch, np.random.default_rng(0))
 
 
 def measure_data(name, arguments):
-    """Windows a second from HDF5 at stride 1, and how long updates wait for their batches."""
+    """Windows per second from HDF5 at stride 1, and the share of time that updates wait for batches."""
     options = options_of(name, testing_stride=1)
     n = max(300, int(1.5e9 / (options.n_locations * options.ctx_dim * 2)) // 300 * 300)
     rates, rng = {}, np.random.default_rng(0)
@@ -310,15 +309,15 @@ def measure_data(name, arguments):
         spent = time.perf_counter() - began
         batches.close()
     return {
-        "windows_a_second": rates,
-        "training_windows_a_second": updates * options.batch_size / spent,
+        "windows_per_second": rates,
+        "training_windows_per_second": updates * options.batch_size / spent,
         "share_waiting": waits / spent,
         "gb": size,
     }
 
 
 def rate_of(data, options, rng, seconds):
-    """Windows a second through the buffer, in training's order; the filling of the buffer is not counted."""
+    """Windows per second through the buffer, in training order, not counting the initial filling of the buffer."""
     batches, n = data.batches(data.shuffled(rng), options.batch_size), 0
     next(batches)
     began = time.perf_counter()
@@ -348,24 +347,23 @@ def print_result(name, part, result):
         row = "; ".join(f"{k} {v:.3f} s (ours is {ours / v:.2f})" for k, v in result["seconds"].items())
         print(
             f"{name}, update: {row}; limit {result['limit']:.3f} s ({result['gflop']:.0f} GFLOP at "
-            f"{result['gemm_gflops']:.0f} GFLOP/s, {result['stream_gb']:.1f} GB/s), of which ours has "
-            f"{100 * result['limit'] / ours:.0f} %"
+            f"{result['gemm_gflops']:.0f} GFLOP/s, {result['stream_gb']:.1f} GB/s), "
+            f"{100 * result['limit'] / ours:.0f} % of our time"
         )
     elif part == "evaluation":
         ours, eager = result["seconds"]["ours"], result["seconds"]["eager"]
         print(
             f"{name}, evaluation of {result['windows']} windows: ours {ours:.3f} s, PyTorch {eager:.3f} s: "
-            f"{eager / ours:.2f} times; largest difference {result['largest_difference']:.1e}"
+            f"{eager / ours:.2f} times as fast; largest difference {result['largest_difference']:.1e}"
         )
     elif part == "start":
-        print(
-            f"{name}, to the first update: {result['seconds']['cold']:.1f} s, again {result['seconds']['again']:.1f} s"
-        )
+        cold, cached = result["seconds"]["cold"], result["seconds"]["cached"]
+        print(f"{name}, to the first update: {cold:.1f} s, cached {cached:.1f} s")
     else:
-        rates = "; ".join(f"{place} {rate:.0f}" for place, rate in result["windows_a_second"].items())
+        rates = "; ".join(f"{place} {rate:.0f}" for place, rate in result["windows_per_second"].items())
         print(
-            f"{name}, windows a second from {result['gb']:.1f} GB: {rates}; training from disk "
-            f"{result['training_windows_a_second']:.0f}, {100 * result['share_waiting']:.0f} % of it waiting"
+            f"{name}, windows per second from {result['gb']:.1f} GB: {rates}; training from disk "
+            f"{result['training_windows_per_second']:.0f}, {100 * result['share_waiting']:.0f} % of the time waiting"
         )
     sys.stdout.flush()
 
@@ -378,7 +376,7 @@ def main():
     command_line.check_at_least(arguments, repetitions=1)
     if arguments.first_update:
         return make_first_update(arguments)
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # contenders share a GPU's memory
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the contenders share the GPU's memory
     results = {"machine": machine(), "command": " ".join(sys.argv)}
     print(", ".join(f"{k} {v}" for k, v in results["machine"].items() if v))
     for name in arguments.settings:
@@ -386,8 +384,8 @@ def main():
             results[f"{name} {part}"] = MEASURES[part](name, arguments)
             print_result(name, part, results[f"{name} {part}"])
             if arguments.json:
-                arguments.json.write_text(json.dumps(results, indent=1))
+                files.write_json(arguments.json, results, indent=1)
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    exit_status.run(main)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Table 1 of the paper on a data set, with everything it needs: bash scripts/table1.sh embedded [--quick]
+# Produces Table 1 of the paper on a data set, with everything it needs: bash scripts/table1.sh embedded [--quick]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/setup.sh

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Sets everything up, checks the style and runs the tests; what follows is handed to pytest: bash scripts/test.sh -k masks
+# Installs everything, checks the style and runs the tests. Arguments are passed to pytest: bash scripts/test.sh -k masks
 set -euo pipefail
 cd "$(dirname "$0")/.."
 EXTRAS=test source scripts/setup.sh
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
-# by file, as tests of a file share what they compile
+# distributed by file, because the tests of a file share compiled functions
 "$PYTHON" -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"

@@ -1,40 +1,268 @@
-"""The single-label model (UCF-11, HMDB-51): parameters, graph, prediction.
+"""The model, Eqs. 1-7 of the paper, as one symbolic graph.
 
-The graph's inputs are always
-    frames (n, L, D)  cubes: of a whole frame table, or of the batch
-    means (n, D)      their means over locations
-    index (T, B)      int32 rows of `frames`: the windows
-    mask (T, B)       1, or 0 where a window is only padding
-    y (B,)            int32 class, or (B, C) of 0 and 1 where a video has several labels
+Shapes: T time steps, B windows, L locations, D feature depth, d LSTM size, C classes. `params` is a dict from names to
+symbolic weights. Names of parameters and intermediate variables are the released program's (its src/actrec.py).
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
-from pytensor.gradient import disconnected_grad
+from pytensor.graph.traversal import ancestors
 
-from visual_attention.kernels import take
+from visual_attention import losses
+from visual_attention.attention import ATTENTION, Moment, attended
 from visual_attention.layers import (
-    Dropout,
-    dropout_of,
+    dropout,
+    dropout_shapes,
     fflayer,
     layer_name,
-    lstm_cond_layer,
-    mlp_projection,
+    named,
     norm_weight,
+    ortho_weight,
     param_init_fflayer,
-    param_init_lstm_cond,
+    relu,
 )
-from visual_attention.recurrence import Loop
+
+# ---------------------------------------------------------------- one step
+
+
+def lstm_step(params, x, h, c, mask, prefix="decoder"):
+    """Eqs. 1-3 for one layer: x (B, n), h and c (B, d) of the previous step, mask (B,) -> the new h and c.
+
+    W (n, 4d), U (d, 4d) and b (4d,) hold the gates side by side, in the order i, f, o, g. Where the mask is 0, h and c
+    keep their values.
+    """
+    W, U, b = (params[f"{prefix}_{name}"] for name in "WUb")
+    preact = named("preact", pt.dot(x, W) + pt.dot(h, U) + b)  # Eq. 1, (B, 4d)
+    i, f, o, g = pt.split(preact, [U.type.shape[0]] * 4, axis=1)
+    i, f, o = named("i", pt.sigmoid(i)), named("f", pt.sigmoid(f)), named("o", pt.sigmoid(o))
+    c_new = f * c + i * pt.tanh(g)  # Eq. 2
+    h_new = o * pt.tanh(c_new)  # Eq. 3
+    keep = mask[:, None]
+    return keep * h_new + (1 - keep) * h, keep * c_new + (1 - keep) * c
+
+
+def look(params, options, X, h, alpha, given):
+    """Eqs. 4 and 5: location weights and attended vector; for the baselines, the mean or maximum over locations.
+
+    X (B, L, D); h (B, d) of the top layer and alpha (B, L) of the previous step; given (B, L) for attention `given`,
+    else None -> alpha (B, L), or None for a baseline; x (B, D).
+    """
+    if options.pooling == "mean":
+        alpha, x = None, X.mean(axis=1)
+    elif options.pooling == "max":
+        alpha, x = None, X.max(axis=1)
+    else:
+        alpha = ATTENTION[options.attention].glimpse(params, options, Moment(X, h, alpha, given))
+        x = attended(alpha, X)  # Eq. 5
+    if options.selector:  # a gate of the released program (its src/actrec.py, lstm_cond_layer)
+        sel = pt.sigmoid(pt.dot(h, params["decoder_W_sel"]) + params["decoder_b_sel"])
+        x = named("sel", sel.squeeze(1))[:, None] * x
+    return alpha, named("ctx", x)
+
+
+def step(params, options, X, mask, masks, h, c, alpha, given):  # 9 parameters: the step's quantities, one by one
+    """One time step: attention, then the stack of LSTM layers. Returns h, c, alpha and the attended vector (B, D).
+
+    X (B, L, D); mask (B,); masks: dropout masks of the layers' inputs, by name; h and c: lists of (B, d), one per
+    layer; alpha and given: see `look`.
+    """
+    alpha, ctx = look(params, options, X, h[-1], alpha, given)
+    x, h, c = ctx, list(h), list(c)
+    for k in range(options.n_layers_lstm):
+        if options.dropout == "paper":
+            x = dropout(x, options, masks.get(layer_name("x", k)))
+        h[k], c[k] = lstm_step(params, x, h[k], c[k], mask, layer_name("decoder", k))
+        x = h[k]
+    return h, c, alpha, ctx
+
+
+# ---------------------------------------------------------------- all steps
+
+
+def initial_state(params, options, X, masks):
+    """Eq. 6: h_0 and c_0 of every layer, lists of (B, d), from the mean cube over steps and locations; X (T, B, L, D).
+
+    masks: dropout masks of the hidden layers, by name.
+    """
+    hidden = X.mean(axis=(0, 2))  # (B, D)
+    for k in range(1, options.n_layers_init):
+        hidden = fflayer(params, hidden, f"ff_init_{k}", relu)
+        hidden = dropout(hidden, options, masks.get(f"ff_init_{k}"))
+    layers = range(options.n_layers_lstm)
+    h = [fflayer(params, hidden, layer_name("ff_state", k), pt.tanh) for k in layers]
+    c = [fflayer(params, hidden, layer_name("ff_memory", k), pt.tanh) for k in layers]
+    return h, c
+
+
+def loop(params, options, frames, index, mask, masks, given=None, record=()):  # 8 parameters: the inputs of the graph
+    """The step, T times, from the initial state. Returns a dict of (T, B, ...).
+
+    Its keys: h and c of the first layer, h_2, c_2, h_3, ... of the others; top, the h of the top layer; alpha, if the
+    model attends; ctx, the attended vectors; and the names in `record`, which are those of variables in the step.
+    Besides, init_h and init_c (B, d) are the initial state of the first layer.
+
+    frames (n, L, D); index and mask (T, B); masks: dropout masks by name; given (T, B, L) or None. The step gets the
+    parameters whose names begin with "decoder", and the dropout masks whose names begin with "x".
+    """
+    T, B, L, n = options.maxlen, options.batch_size, options.n_locations, options.n_layers_lstm
+    attends = options.pooling == "attention"
+    weights = {name: value for name, value in params.items() if name.startswith("decoder")}
+    sequences = {"index": index, "mask": mask} | {name: m for name, m in masks.items() if name.startswith("x")}
+    sequences |= {"given": given} if given is not None else {}
+    h, c = initial_state(params, options, cubes(frames, index), masks)
+    states = [*h, *c] + ([pt.full((B, L), 1 / L, dtype=mask.dtype)] if attends else [])
+    names = [layer_name(letter, k) for letter in "hc" for k in range(n)] + (["alpha"] if attends else [])
+
+    def one_step(*arguments):
+        arguments = iter(arguments)
+        now = {name: next(arguments) for name in sequences}
+        before = [next(arguments) for _ in names]
+        constants = {name: next(arguments) for name in weights}
+        X = cubes(next(arguments), now["index"])  # (B, L, D)
+        h, c, alpha = before[:n], before[n : 2 * n], before[-1] if attends else None
+        h, c, alpha, ctx = step(constants, options, X, now["mask"], now, h, c, alpha, now.get("given"))
+        new = [*h, *c] + ([alpha] if attends else [])
+        inside = {variable.name: variable for variable in ancestors(new)} if record else {}
+        return [*new, ctx, *(inside[name] for name in record)]
+
+    results = pytensor.scan(
+        one_step,
+        sequences=list(sequences.values()),
+        outputs_info=[*states] + [None] * (1 + len(record)),
+        non_sequences=[*weights.values(), frames],
+        strict=True,
+        return_updates=False,
+    )
+    outputs = dict(zip([*names, "ctx", *record], results, strict=True))
+    outputs = {name: pt.specify_shape(value, (T, *value.type.shape[1:])) for name, value in outputs.items()}
+    return outputs | {"top": outputs[layer_name("h", n - 1)], "init_h": h[0], "init_c": c[0]}
+
+
+def cubes(frames, index):
+    """The cubes in rows `index` of the frame table, in floatX: frames (n, L, D), index (...) -> (..., L, D)."""
+    return frames[index].astype(pytensor.config.floatX)
+
+
+def class_logits(params, options, h, ctx, masks):
+    """A tanh layer, rectifier layers, then one logit per class; h (T, B, d), ctx (T, B, D) -> (T, B, C)."""
+    hidden = fflayer(params, dropout(h, options, masks.get("h")), "ff_logit_lstm")
+    if options.ctx2out:
+        # The released program has no dropout here. In the paper's convention this is a connection like all others.
+        ctx = dropout(ctx, options, masks.get("ctx")) if options.dropout == "paper" else ctx
+        hidden += fflayer(params, ctx, "ff_logit_ctx")
+    hidden = dropout(pt.tanh(hidden), options, masks.get("ff_logit_lstm"))
+    for k in range(1, options.n_layers_out):
+        hidden = dropout(fflayer(params, hidden, f"ff_logit_h{k}", relu), options, masks.get(f"ff_logit_h{k}"))
+    return fflayer(params, hidden, "ff_logit")
+
+
+# ---------------------------------------------------------------- the cost
+
+
+def doubly_stochastic(alpha, mask):
+    """Eq. 7's penalty: sum over i of (1 - sum over t of alpha_{t,i})^2; alpha (T, B, L), mask (T, B) -> (B,)."""
+    return ((1 - (alpha * mask[:, :, None]).sum(axis=0)) ** 2).sum(axis=-1)
+
+
+def paper_cost(cross_entropy, alpha, mask, alpha_c):
+    """Eq. 7 without weight decay, which `build_model` adds. The mean over windows; windows of padding do not count.
+
+    cross_entropy (T, B); alpha (T, B, L) or None -> the first term, and the sum of the first two.
+    """
+    valid = mask.max(axis=0)  # (B,), 0 for a window of padding
+    cost = (cross_entropy * mask).sum() / valid.sum()
+    if alpha is None:
+        return cost, cost
+    return cost, cost + alpha_c * (doubly_stochastic(alpha, mask) * valid).sum() / valid.sum()
+
+
+def released_cost(cross_entropy, alpha, mask, alpha_c):
+    """The released program's form of `paper_cost` (its src/actrec.py, build_model).
+
+    Cross-entropies are summed over windows. The penalty is summed over windows, averaged over locations, and does not
+    use the mask.
+    """
+    cost = (cross_entropy * mask).sum()
+    if alpha is None:
+        return cost, cost
+    return cost, cost + alpha_c * ((1 - alpha.sum(axis=0)) ** 2).sum(axis=0).mean()
+
+
+# ---------------------------------------------------------------- the whole
+
+
+@dataclass
+class Graph:
+    """Symbolic inputs and outputs of one model."""
+
+    frames: pt.TensorVariable  # (n, L, D), cubes: a whole frame table, or the frames of a batch
+    index: pt.TensorVariable  # (T, B), int32: for each step of each window, its row of frames
+    mask: pt.TensorVariable  # (T, B), 1, or 0 for padding
+    y: pt.TensorVariable  # (B,), int32 classes; or (B, C) of 0 and 1 if a video has several labels
+    masks: dict  # dropout masks, name -> uint8 variable of 0 and 1; empty in testing
+    given: pt.TensorVariable | None  # (T, B, L), location weights that are an input, for attention `given`
+    probs: pt.TensorVariable  # (T, B, C)
+    alpha: pt.TensorVariable | None  # (T, B, L)
+    cost: pt.TensorVariable  # ()
+    alpha_c: pt.TensorVariable  # (), shared: lambda of Eq. 7
+    decay_c: pt.TensorVariable  # (), shared: gamma of Eq. 7
+    recorded: dict = field(default_factory=dict)  # intermediate variables, by the released program's names
+
+
+def build_model(params, options, training, frames_dtype=None, record=(), y=None):
+    """The symbolic graph of any model of the paper or of the released program.
+
+        graph = build_model(params, options, training=True)
+        grads = pytensor.grad(graph.cost, list(params.values()))
+
+    training: whether there is dropout. frames_dtype: dtype of the frame table; None: floatX. record: see `loop`. y: a
+    variable for labels that may change within a window, (T, B) or (T, B, C); None: one label per window.
+    """
+    T, B, L, D, C = options.maxlen, options.batch_size, options.n_locations, options.ctx_dim, options.n_actions
+    floatX = pytensor.config.floatX
+    frames = pt.tensor("frames", dtype=frames_dtype or floatX, shape=(None, L, D))
+    index = pt.tensor("index", dtype="int32", shape=(T, B))
+    mask = pt.tensor("mask", dtype=floatX, shape=(T, B))
+    y = pt.tensor("y", dtype="int32", shape=(B, C) if options.multilabel else (B,)) if y is None else y
+    shapes = dropout_shapes(options) if training else {}
+    masks = {name: pt.tensor(f"drop_{name}", dtype="uint8", shape=shape) for name, shape in shapes.items()}
+    is_given = options.pooling == "attention" and options.attention == "given"
+    given = pt.tensor("given", dtype=floatX, shape=(T, B, L)) if is_given else None
+    alpha_c = pytensor.shared(np.asarray(options.alpha_c, floatX), name="alpha_c", shape=())
+    decay_c = pytensor.shared(np.asarray(options.decay_c, floatX), name="decay_c", shape=())
+
+    if options.pooling == "cube":  # softmax regression
+        recorded = {}
+        logits = fflayer(params, cubes(frames, index).reshape((T, B, L * D)), "ff_logit")
+    else:
+        recorded = loop(params, options, frames, index, mask, masks, given, record)
+        logits = class_logits(params, options, recorded["top"], recorded["ctx"], masks)
+    alpha = recorded.get("alpha")
+    if options.multilabel:
+        probs, cross_entropy = losses.multilabel_probs(logits), losses.multilabel_cross_entropy
+    else:
+        probs, cross_entropy = losses.single_label_probs(logits), losses.single_label_cross_entropy
+    if options.cost == "released":
+        cost0, cost = released_cost(cross_entropy(logits, y, losses.floored), alpha, mask, alpha_c)
+    else:
+        cost0, cost = paper_cost(cross_entropy(logits, y), alpha, mask, alpha_c)
+    cost += decay_c * sum((p**2).sum() for p in params.values())  # Eq. 7's last term
+    recorded |= {"logits": logits, "probs": probs, "cost0": cost0, "cost": cost}
+    return Graph(frames, index, mask, y, masks, given, probs, alpha, cost, alpha_c, decay_c, recorded)
+
+
+# ---------------------------------------------------------------- initial parameters
 
 
 def init_params(options, rng=None):
-    """Initial parameters, name -> array, in the released program's order of names and of random draws.
+    """Initial parameters, name -> array, in the released program's order of names and random draws.
 
-    Its numbers after numpy.random.seed(s) are those of seed s and init `released` (rng: to draw on from another state).
+    Option init `released` with seed s gives the numbers that the released program draws after numpy.random.seed(s).
+    rng: a numpy.random.RandomState; None: of option seed.
     """
     rng, params = rng or np.random.RandomState(options.seed), OrderedDict()
     D, d, d_out, C, init = options.ctx_dim, options.dim, options.dim_out, options.n_actions, options.init
@@ -47,7 +275,15 @@ def init_params(options, rng=None):
         for k in range(options.n_layers_lstm):
             param_init_fflayer(params, layer_name("ff_state", k), rng, D, d, init)
             param_init_fflayer(params, layer_name("ff_memory", k), rng, D, d, init)
-        param_init_lstm_cond(params, "decoder", rng, options)
+        for k in range(options.n_layers_lstm):
+            nin, name = d if k else D, layer_name("decoder", k)
+            params[f"{name}_W"] = np.concatenate([norm_weight(rng, nin, d, init=init) for _ in "ifog"], axis=1)
+            params[f"{name}_U"] = np.concatenate([ortho_weight(rng, d) for _ in "ifog"], axis=1)
+            params[f"{name}_b"] = np.zeros(4 * d)
+            if k == 0 and options.pooling == "attention":
+                params |= ATTENTION[options.attention].init_params(options, rng)
+            if k == 0 and options.selector:
+                params |= {"decoder_W_sel": norm_weight(rng, d, 1, init=init), "decoder_b_sel": np.zeros(())}
         param_init_fflayer(params, "ff_logit_lstm", rng, d, d_out, init)
         if options.ctx2out:
             param_init_fflayer(params, "ff_logit_ctx", rng, D, d_out, init)
@@ -55,162 +291,3 @@ def init_params(options, rng=None):
             param_init_fflayer(params, f"ff_logit_h{k}", rng, d_out, d_out, init)
         param_init_fflayer(params, "ff_logit", rng, d_out, C, init)
     return OrderedDict((name, value.astype(options.floatX)) for name, value in params.items())
-
-
-def init_tparams(params):
-    """Parameters as shared variables of static shape."""
-    return OrderedDict((name, pytensor.shared(value, name=name, shape=value.shape)) for name, value in params.items())
-
-
-def relu(x):
-    return pt.maximum(x, 0)
-
-
-@dataclass
-class Graph:
-    """Symbolic inputs and outputs of one model."""
-
-    frames: pt.TensorVariable  # (n, L, D)
-    means: pt.TensorVariable  # (n, D)
-    index: pt.TensorVariable  # (T, B)
-    mask: pt.TensorVariable  # (T, B)
-    y: pt.TensorVariable  # (B,) or (B, C)
-    dropout: Dropout | None
-    probs: pt.TensorVariable  # (T, B, C)
-    alpha: pt.TensorVariable | None  # (T, B, L)
-    cost: pt.TensorVariable  # ()
-    alpha_c: pytensor.compile.SharedVariable
-    decay_c: pytensor.compile.SharedVariable
-    loop: Loop | None  # for layers.gradients
-    outputs: dict  # everything computed on the way, by the released program's names
-
-
-def initial_state(tparams, options, means, index, dropout=None):
-    """Eq. 6: h_0 and c_0 of every layer, lists of (B, d), from the mean cube entry of the window; means (n, D)."""
-    T, B, D = options.maxlen, options.batch_size, options.ctx_dim
-    # a mean as a product: XLA's own takes 15 times as long
-    weights = pt.full((1, T), 1 / T, dtype=means.dtype)
-    hidden = (weights @ take(means, index.flatten()).reshape((T, B * D))).reshape((B, D))
-    for k in range(1, options.n_layers_init):
-        hidden = fflayer(tparams, hidden, f"ff_init_{k}", relu)
-        hidden = dropout(hidden, (B, D)) if dropout else hidden
-    names = [[layer_name(prefix, k) for k in range(options.n_layers_lstm)] for prefix in ("ff_state", "ff_memory")]
-    return [[fflayer(tparams, hidden, name, pt.tanh) for name in layer] for layer in names]
-
-
-def class_logits(tparams, options, h, ctx, dropout=None):
-    """A tanh layer, rectifier layers, one number a class: h (T, B, d), ctx (T, B, D) with ctx2out -> (T, B, C)."""
-    T, B = options.maxlen, options.batch_size
-    h = dropout(h, (T, B, options.dim)) if dropout else h
-    hidden = fflayer(tparams, h, "ff_logit_lstm")
-    if options.ctx2out:
-        # the released program drops nothing of it; in ours it is a connection like others
-        ctx = dropout(ctx, (T, B, options.ctx_dim)) if dropout and options.dropout == "paper" else ctx
-        hidden += fflayer(tparams, ctx, "ff_logit_ctx")
-    hidden = pt.tanh(hidden)
-    hidden = dropout(hidden, (T, B, options.dim_out)) if dropout else hidden
-    for k in range(1, options.n_layers_out):
-        hidden = fflayer(tparams, hidden, f"ff_logit_h{k}", relu)
-        hidden = dropout(hidden, (T, B, options.dim_out)) if dropout else hidden
-    return fflayer(tparams, hidden, "ff_logit")
-
-
-def class_probabilities(logits):
-    """Softmax over classes; (T, B, C) -> (T, B, C)."""
-    return pt.special.softmax(logits, axis=-1)
-
-
-def cross_entropy(logits, y, of=lambda s: s):
-    """-log p of the true class at every step; (T, B, C), (B,) -> (T, B). of: see `floored`.
-
-    As softplus(log sum of exp z over the other classes - z of the true one), which subtracts no near-equal numbers: the
-    gradient by a logit is right to the last digits even where p is all but 0 or 1.
-    """
-    true = pt.eq(y[..., None], np.arange(logits.type.shape[-1], dtype="int32"))  # (B, C)
-    others = pt.switch(true, -1e30, logits)
-    top = disconnected_grad(others.max(axis=-1, keepdims=True))
-    others = pt.log(pt.exp(others - top).sum(axis=-1)) + top[..., 0]  # (T, B)
-    return of(pt.softplus(others - (logits * true).sum(axis=-1)))
-
-
-def floored(s):
-    """-log(p + 1e-8) from s = -log p: the released program's way to keep the cost finite."""
-    floor = float(np.log(1e-8))
-    # two ways to write the same thing; each loses digits, of value or of gradient, where the other does not
-    return pt.switch(s < 9, s - pt.softplus(s + floor), -floor - pt.softplus(-s - floor))
-
-
-def doubly_stochastic(alpha, mask):
-    """Eq. 7's penalty: sum over locations of (1 - sum over steps of alpha)^2; (T, B, L), (T, B) -> (B,)."""
-    return ((1 - (alpha * mask[:, :, None]).sum(axis=0)) ** 2).sum(axis=-1)
-
-
-def build_model(
-    tparams,
-    options,
-    training,
-    frames_dtype=None,
-    head=class_probabilities,
-    loss=cross_entropy,
-    wanted=(),
-    y=None,
-    overlapping=False,
-):
-    """The symbolic graph of every model of the paper and of the released program.
-
-    `training`: whether dropout drops. `frames_dtype`: the frame table's, floatX where not given. `head`: logits
-    (T, B, C) -> probabilities; `loss`: logits, y -> (T, B); the released code's second program (src/actrec_mAP.py) has
-    others. `wanted`: what else of `layers.lstm_cond_step` to keep of every step, in Graph.outputs. `y`: labels that may
-    change within a window, (T, B) or (T, B, C), instead of one a window. `overlapping`: for predicting windows that
-    share frames, all of which are theirs; such a graph has no right gradient.
-    """
-    T, B, L, D, C = options.maxlen, options.batch_size, options.n_locations, options.ctx_dim, options.n_actions
-    floatX = pytensor.config.floatX
-    frames = pt.tensor("frames", dtype=frames_dtype or floatX, shape=(None, L, D))
-    means = pt.tensor("means", dtype=floatX, shape=(None, D))
-    index = pt.tensor("index", dtype="int32", shape=(T, B))
-    mask = pt.tensor("mask", dtype=floatX, shape=(T, B))
-    if y is None:
-        y = pt.tensor("y", dtype="int32", shape=(B, C) if options.multilabel else (B,))
-    alpha_c = pytensor.shared(np.asarray(options.alpha_c, floatX), name="alpha_c", shape=())
-    decay_c = pytensor.shared(np.asarray(options.decay_c, floatX), name="decay_c", shape=())
-    dropout, outputs, loop = dropout_of(options, training), {}, None
-
-    # What depends on a frame alone is computed once a frame; or, as `frames` may be a whole table, of the windows'
-    # frames only. `rows`: which of the results a step reads.
-    seen = None if overlapping else index.flatten()
-    cubes = frames if overlapping else take(frames, seen)
-    rows = index if overlapping else pt.arange(T * B, dtype="int32").reshape((T, B))
-    if options.pooling == "cube":
-        logits = fflayer(tparams, cubes.astype(floatX).reshape((-1, L * D)), "ff_logit")[rows]
-    else:
-        if options.pooling == "mean":
-            table, index_of = {"pooled": means}, index
-        elif options.pooling == "max":
-            table, index_of = {"pooled": cubes.max(axis=1).astype(floatX)}, rows
-        else:
-            table, index_of = {"frames": frames}, index
-            if options.attention == "mlp":
-                table["projection"] = mlp_projection(tparams, options, frames, seen)
-        h0, c0 = initial_state(tparams, options, means, index, dropout)
-        wanted = [*wanted, *(["ctx"] if options.ctx2out and "ctx" not in wanted else [])]
-        loop = lstm_cond_layer(tparams, options, table, index_of, mask, h0, c0, dropout, rows, wanted)
-        outputs = dict(loop.outputs)
-        top = outputs[layer_name("h", options.n_layers_lstm - 1)]
-        logits = class_logits(tparams, options, top, outputs.get("ctx"), dropout)
-        outputs |= {"init_h": h0[0], "init_c": c0[0]}
-    alpha, probs = outputs.get("alpha"), head(logits)
-
-    if options.cost == "released":  # src/actrec.py, build_model and train
-        cost0 = (loss(logits, y, floored) * mask).sum()
-        penalty = None if alpha is None else ((1 - alpha.sum(axis=0)) ** 2).sum(axis=0).mean()
-    else:
-        # Eq. 7: summed over steps; the mean over the batch's windows, of which those that are only padding do not count
-        valid = mask.max(axis=0)  # (B,)
-        cost0 = ((loss(logits, y) * mask).sum(axis=0) * valid).sum() / valid.sum()
-        penalty = None if alpha is None else (doubly_stochastic(alpha, mask) * valid).sum() / valid.sum()
-    cost = cost0 + decay_c * sum((p**2).sum() for p in tparams.values())
-    if penalty is not None:
-        cost += alpha_c * penalty
-    outputs |= {"logits": logits, "probs": probs, "cost0": cost0, "cost": cost}
-    return Graph(frames, means, index, mask, y, dropout, probs, alpha, cost, alpha_c, decay_c, loop, outputs)

@@ -1,142 +1,197 @@
-"""A graph of options, compiled: one function that updates the parameters, one that predicts."""
+"""The compiled functions of a model: one updates the parameters, one predicts."""
 
 import functools
-from collections import OrderedDict
-from pathlib import Path
 
 import numpy as np
 import pytensor
+from pytensor.graph.replace import graph_replace
 
-from visual_attention import actrec, actrec_mAP, backend, kernels, layers
-from visual_attention.layers import gradients
+from visual_attention import actrec, backends
+from visual_attention.layers import Zeros, dropout_shapes, init_tparams
 from visual_attention.optimizers import OPTIMIZERS
 from visual_attention.options import graph_options
-from visual_attention.run_folder import load_options, load_params
 from visual_attention.util.workers import release_memory
 
 
-def builder(options):
-    """The function that builds the graph of `options`."""
-    return actrec_mAP.build_model if options.multilabel else actrec.build_model
+class Functions:
+    """The graph of `options` and its compiled functions. Models with the same graph share them.
+
+    The functions hold no numbers between calls: each call gets the variables of one model. Each function is compiled in
+    its first call. frames_dtype: dtype of the frame table. C and NUMBA get the table as floatX, because they compute
+    slowly in half precision.
+    """
+
+    def __init__(self, options, frames_dtype):
+        backends.set_precision(options.floatX, options.backend, options.matmul)
+        self.options = options
+        self.frames_dtype = str(frames_dtype) if options.backend == "jax" else options.floatX
+        self.tparams = init_tparams(actrec.init_params(options, Zeros()))
+        # Without a traceback for every variable, a gradient is built in 3 s instead of 5.
+        with pytensor.config.change_flags(traceback__limit=0):
+            self.graph = actrec.build_model(self.tparams, options, True, self.frames_dtype)
+        self.lrate = pytensor.shared(np.asarray(options.lrate, options.floatX), name="lrate", shape=())
+        self._updated = False
+
+    @functools.cached_property
+    def updates(self):
+        """The optimizer's updates, shared variable -> new value, as expressions of `gradients`."""
+        return OPTIMIZERS[self.options.optimizer](self.lrate, self.tparams, self.gradients)
+
+    @functools.cached_property
+    def gradients(self):
+        """Placeholders for the gradients, in the order of the parameters.
+
+        Building the gradients takes seconds. A start from the cache does not need them.
+        """
+        return [param.type() for param in self.tparams.values()]
+
+    def with_gradients(self, expressions):
+        """The expressions with the gradients of the cost in place of the placeholders."""
+        with pytensor.config.change_flags(traceback__limit=0):
+            grads = pytensor.grad(self.graph.cost, list(self.tparams.values()))
+            return graph_replace(expressions, dict(zip(self.gradients, grads, strict=True)))
+
+    @functools.cached_property
+    def compiled_update(self):
+        g = self.graph
+        masks = {mask: batch_axis(mask.type.ndim) for mask in g.masks.values()}
+        inputs = self._windows(g) | {g.y: 0} | masks
+        function = self._compiled("update", inputs, g.cost, self.updates, self.with_gradients)
+        release_memory()
+        return function
+
+    @functools.cached_property
+    def compiled_predict(self):
+        with pytensor.config.change_flags(traceback__limit=0):
+            g = actrec.build_model(self.tparams, self.options, False, self.frames_dtype)
+        return self._compiled("predict", self._windows(g), [g.probs] + ([] if g.alpha is None else [g.alpha]))
+
+    def _windows(self, g):
+        """The inputs that are windows: variable -> its batch axis, or None."""
+        return {g.frames: None, g.index: 1, g.mask: 1} | ({} if g.given is None else {g.given: 1})
+
+    def _compiled(self, name, inputs, outputs, updates=None, complete=None):
+        """inputs: variable -> its batch axis, or None."""
+        o, key = self.options, f"{name} {self.frames_dtype} {graph_options(self.options)}"
+        with pytensor.config.change_flags(traceback__limit=0):
+            return backends.compile_function(inputs, outputs, updates, o.backend, o.plain, key, o.devices, complete)
+
+    def update(self, variables, *inputs):
+        """Updates `variables` and returns the cost before the update.
+
+        variables: name -> shared variable, for parameters, optimizer state, lrate, alpha_c and decay_c.
+        """
+        scalars = (self.lrate, self.graph.alpha_c, self.graph.decay_c)
+        cost = _call(self.compiled_update, [*self.updates, *scalars], variables, inputs)
+        if not self._updated:  # JAX compiles in the first call
+            release_memory()
+            self._updated = True
+        return cost
+
+    def predict(self, variables, *inputs):
+        """[class probabilities], or [class probabilities, glimpses] if the model attends. variables: the parameters."""
+        return _call(self.compiled_predict, self.tparams.values(), variables, inputs)
+
+
+def batch_axis(ndim):
+    """The batch axis of a dropout mask (B, n) or (T, B, n)."""
+    return ndim - 2
+
+
+def _call(function, shared, variables, inputs):
+    """function(*inputs), where each of its `shared` variables takes the value of the variable of that name in
+    `variables` (name -> shared variable) for this call, and hands it back."""
+    pairs = [(variable.container.storage, variables[variable.name].container.storage) for variable in shared]
+    for storage, model_storage in pairs:
+        storage[0] = model_storage[0]  # a reference: an array on a device is not copied
+    try:
+        return function(*inputs)
+    finally:
+        for storage, model_storage in pairs:
+            model_storage[0] = storage[0]
+        for storage, _ in pairs:
+            storage[0] = None
 
 
 class Model:
-    """Parameters and compiled functions of `options`. Nothing is compiled before it is called.
+    """Parameters, the state of their optimizer, and the functions that use them.
 
         model = Model(options, "float16")
         cost = model.update(batch, rng)          # one step of the optimizer
         probs, alpha = model.predict(batch)      # (T, B, C), and (T, B, L) or None
 
-    frames_dtype: the frame table's. C and NUMBA take it as floatX: they compute slowly with half precision. started:
-    whether it has initial parameters; else all are 0 until `start`.
+    frames_dtype: dtype of the frame table. functions: the Functions of a model with the same graph, to compile nothing
+    again. started: whether parameters are initialized; otherwise they are 0.
     """
 
-    def __init__(self, options, frames_dtype="float32", started=True):
-        backend.set_precision(options.floatX, options.backend, options.matmul)
-        self.options = options
-        self.frames_dtype = str(frames_dtype) if options.backend == "jax" else options.floatX
-        self.tparams = actrec.init_tparams(actrec.init_params(options, layers.Zeros()))
-        self.build = builder(options)
-        # Without tracebacks of every variable, a gradient is built in 3 s instead of 5. The graph's shared scalars
-        # (lambda, gamma) are set anew for each run, so that runs share what is compiled.
-        with pytensor.config.change_flags(traceback__limit=0):
-            self.graph = self.build(self.tparams, options, True, self.frames_dtype)
-        self._updated, self._meant = False, None
-        self.lrate = pytensor.shared(np.asarray(options.lrate, options.floatX), name="lrate", shape=())
-        if started:
-            self.start(options)
+    def __init__(self, options, frames_dtype="float32", functions=None, started=True):
+        backends.set_precision(options.floatX, options.backend, options.matmul)
+        self.options, self.functions = options, functions or Functions(options, frames_dtype)
+        self.tparams = init_tparams(actrec.init_params(options, None if started else Zeros()))
+        # These are inputs of the graph. Models with another lambda, gamma or rate share its functions.
+        self.scalars = {
+            name: pytensor.shared(np.asarray(getattr(options, name), options.floatX), name=name, shape=())
+            for name in ("alpha_c", "decay_c", "lrate")
+        }
 
     @functools.cached_property
-    def _updates(self):
-        with pytensor.config.change_flags(traceback__limit=0):
-            grads = gradients(self.graph.cost, self.tparams, self.graph.loop)
-            return OPTIMIZERS[self.options.optimizer](self.lrate, self.tparams, grads)
-
-    @functools.cached_property
-    def _update(self):
-        g = self.graph
-        inputs = {g.frames: None, g.means: None, g.index: 1, g.mask: 1, g.y: 0}
-        function = self._compiled(
-            "update", inputs | ({g.dropout.bits: None} if g.dropout else {}), g.cost, self._updates
-        )
-        release_memory()
-        return function
-
-    @functools.cached_property
-    def _predict(self):
-        with pytensor.config.change_flags(traceback__limit=0):
-            g = self.build(self.tparams, self.options, False, self.frames_dtype, overlapping=True)
-        inputs = {g.frames: None, g.means: None, g.index: 1, g.mask: 1}
-        return self._compiled("predict", inputs, [g.probs] + ([] if g.alpha is None else [g.alpha]))
-
-    def _compiled(self, name, inputs, outputs, updates=None):
-        """inputs: variable -> its axis that is the batch's."""
-        o, key = self.options, f"{name} {self.frames_dtype} {graph_options(self.options)}"
-        with pytensor.config.change_flags(traceback__limit=0):
-            return backend.compile_function(
-                list(inputs), outputs, updates, o.backend, key, o.devices, list(inputs.values())
-            )
-
-    def start(self, options):
-        """Makes this the fresh model of `options`, which must have the same graph."""
-        if graph_options(options) != graph_options(self.options):
-            raise ValueError("these options have another graph: make a new Model")
-        for name, value in actrec.init_params(options).items():
-            self.tparams[name].set_value(value)
-        if "_updates" in self.__dict__:  # not if it has only predicted so far
-            for variable in self.optimizer_state.values():
-                variable.set_value(np.zeros_like(variable.get_value()))
-        for variable in (self.graph.alpha_c, self.graph.decay_c, self.lrate):
-            variable.set_value(np.asarray(getattr(options, variable.name), options.floatX))
-        self.options = options
-
-    @property
     def optimizer_state(self):
-        """The optimizer's own variables, name -> shared."""
-        return OrderedDict((v.name, v) for v in self._updates if v.name not in self.tparams)
+        """The optimizer's variables, name -> shared variable. All are 0 before the first update."""
+        state = [variable for variable in self.functions.updates if variable.name not in self.tparams]
+        zeros = {variable.name: np.zeros(variable.type.shape, variable.type.dtype) for variable in state}
+        return init_tparams(zeros)
 
     def frames(self, table):
-        """A frame table, placed once where the updates compute."""
-        return backend.to_device(table.astype(self.frames_dtype, copy=False), self.options)
+        """A frame table on the device of the updates, so that it is copied there only once."""
+        return backends.to_device(table.astype(self.functions.frames_dtype, copy=False), self.options)
 
-    def update(self, batch, rng):
-        """One update of the parameters; the cost before it. rng draws the dropout masks."""
-        bits = [np.frombuffer(rng.bytes(self.graph.dropout.size), "uint8")] if self.graph.dropout else []
-        cost = float(self._update(*self._inputs(batch), batch.y, *bits))
-        if not self._updated:  # the backend compiles in its first call
-            release_memory()
-            self._updated = True
-        return cost
+    def update(self, batch, rng, given=None):
+        """Updates the parameters once and returns the cost before the update.
 
-    def predict(self, batch):
-        """Class probabilities (T, B, C) and glimpses (T, B, L), None where nothing attends; NumPy arrays."""
-        probs, *alpha = self._predict(*self._inputs(batch))
+        batch: frames (n, L, D), index and mask (T, B), y. rng draws the dropout masks. given: see `predict`.
+        """
+        variables = self.tparams | self.optimizer_state | self.scalars
+        masks = draw_masks(self.options, rng)
+        return float(self.functions.update(variables, *self._inputs(batch, given), batch.y, *masks))
+
+    def predict(self, batch, given=None):
+        """Class probabilities (T, B, C) and glimpses (T, B, L), or None if the model does not attend; NumPy arrays.
+
+        given: for attention `given`, the glimpses, in a shape that broadcasts to (T, B, L). ValueError: they are
+        missing, or the model does not take any.
+        """
+        probs, *alpha = self.functions.predict(self.tparams, *self._inputs(batch, given))
         return np.asarray(probs), np.asarray(alpha[0]) if alpha else None
 
-    def _inputs(self, batch):
-        frames = batch.frames
-        if frames.dtype != self.frames_dtype:
-            frames = frames.astype(self.frames_dtype)
-        frames = backend.to_device(frames, self.options)
-        if frames is not self._meant:  # of a table that is placed, only once
-            self._meant, self._means = frames, kernels.frame_means(frames, self.options.floatX)
-        return frames, self._means, batch.index, batch.mask.astype(self.options.floatX)
+    def _inputs(self, batch, given):
+        o, frames = self.options, batch.frames
+        if frames.dtype != self.functions.frames_dtype:
+            frames = frames.astype(self.functions.frames_dtype)
+        inputs = [backends.to_device(frames, o), batch.index, batch.mask.astype(o.floatX)]
+        if (given is None) != (self.functions.graph.given is None):
+            raise ValueError("glimpses are given to a model with attention 'given', and to no other")
+        if given is not None:
+            inputs.append(np.broadcast_to(given, (o.maxlen, o.batch_size, o.n_locations)).astype(o.floatX))
+        return inputs
+
+
+def draw_masks(options, rng):
+    """Dropout masks of an update, a list of uint8 arrays of 0 and 1. A row of n takes ceil(n / 8) bytes from rng."""
+    shapes, masks, start = dropout_shapes(options).values(), [], 0
+    packed = [(*rows, -(-n // 8)) for *rows, n in shapes]
+    data = np.frombuffer(rng.bytes(sum(int(np.prod(shape)) for shape in packed)), "uint8") if packed else None
+    for shape, (*_, n) in zip(packed, shapes, strict=True):
+        end = start + int(np.prod(shape))
+        masks.append(np.unpackbits(data[start:end].reshape(shape), axis=-1, count=n, bitorder="little"))
+        start = end
+    return masks
 
 
 @functools.lru_cache(maxsize=1)
-def _model(options, frames_dtype):
-    return Model(options, frames_dtype, started=False)
+def _functions(options, frames_dtype):
+    return Functions(options, frames_dtype)
 
 
-def model_for(options, frames_dtype):
-    """The fresh model of `options`; the last one compiled is used again where only numbers differ."""
-    model = _model(graph_options(options), str(frames_dtype))
-    model.start(options)
-    return model
-
-
-def trained_model(run, frames_dtype):
-    """The model of a run's folder with its best parameters; as `model_for`, compiled anew only if it must be."""
-    model = model_for(load_options(run)[0], frames_dtype)
-    load_params(model, Path(run, "model.npz"))
-    return model
+def model_for(options, frames_dtype, started=True):
+    """A new Model. If it has the graph of the last one, it shares that one's compiled functions."""
+    return Model(options, functions=_functions(graph_options(options), str(frames_dtype)), started=started)

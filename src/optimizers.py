@@ -1,6 +1,8 @@
-"""Optimizers: each maps parameters and gradients to an ordered dict of updates.
+"""Optimizers. Each maps parameters and their gradients to updates, an ordered dict shared variable -> new value.
 
-Keys of the dict are the shared variables of the parameters and of the optimizer's own state, which has names.
+The arguments are the same for all: lr, the learning rate, a scalar; tparams, name -> shared variable of each parameter;
+grads, the gradients in the order of tparams. The optimizer's state consists of named shared variables, 0 at first. They
+are keys of the updates too.
 """
 
 from collections import OrderedDict
@@ -11,8 +13,8 @@ import pytensor.tensor as pt
 
 
 def _like(variable, name):
-    value = variable.get_value(borrow=True)
-    return pytensor.shared(np.zeros_like(value), name=f"{variable.name}_{name}", shape=value.shape)
+    shape = variable.type.shape
+    return pytensor.shared(np.zeros(shape, variable.type.dtype), name=f"{variable.name}_{name}", shape=shape)
 
 
 def _adam(tparams, grads, rate_and_eps):
@@ -28,27 +30,27 @@ def _adam(tparams, grads, rate_and_eps):
 
 
 def adam(lr, tparams, grads):
-    """Textbook Adam (Kingma & Ba 2015, Algorithm 1), beta_1 0.9, beta_2 0.999, epsilon 1e-8.
-
-    lr: scalar; tparams: name -> shared; grads: in tparams' order. So it is for all optimizers.
-    """
+    """Textbook Adam (Kingma & Ba 2015, Algorithm 1) with beta_1 0.9, beta_2 0.999, epsilon 1e-8."""
 
     def rate_and_eps(t):
         correction = pt.sqrt(1 - 0.999**t)
-        # eps belongs to sqrt(v / (1 - 0.999^t)); with the bias correction moved out of it, eps is scaled likewise
+        # In the paper eps is added to sqrt(v / (1 - 0.999^t)). Here the correction is factored out of that sum.
         return lr * correction / (1 - 0.9**t), 1e-8 * correction
 
     return _adam(tparams, grads, rate_and_eps)
 
 
 def adam_released(lr, tparams, grads):
-    """The released program's Adam (src/actrec.py, adam). Its rate is 2e-4 whatever lr says; it corrects the bias by
-    powers of the new gradient's weights, 0.1 and 0.001, not of the old average's, which is nearly no correction."""
+    """The released program's Adam (its src/actrec.py, adam). Its rate is 2e-4, lr is not used.
+
+    It corrects the bias with powers of 0.1 and 0.001, the weights of the new gradient, instead of 0.9 and 0.999. That
+    is almost no correction.
+    """
     return _adam(tparams, grads, lambda t: (2e-4 * pt.sqrt(1 - 0.001**t) / (1 - 0.1**t), 1e-8))
 
 
 def adadelta(lr, tparams, grads):
-    """Adadelta (Zeiler 2012, Algorithm 1) with the released program's constants, rho 0.95 and eps 1e-6; lr unused."""
+    """Adadelta (Zeiler 2012, Algorithm 1) with the released program's constants rho 0.95 and eps 1e-6. lr is unused."""
     updates = OrderedDict()
     for param, grad in zip(tparams.values(), grads, strict=True):
         grad2, step2 = _like(param, "adadelta_grad2"), _like(param, "adadelta_step2")
@@ -60,8 +62,10 @@ def adadelta(lr, tparams, grads):
 
 
 def rmsprop(lr, tparams, grads):
-    """RMSProp with momentum, divided by the gradient's standard deviation (Graves 2013, Eqs. 38-45), with the released
-    program's constants; its rate is 1e-4 whatever lr says."""
+    """RMSProp with momentum, which divides by the gradient's standard deviation (Graves 2013, Eqs. 38-45).
+
+    Its constants are the released program's. Its rate is 1e-4, lr is not used.
+    """
     updates = OrderedDict()
     for param, grad in zip(tparams.values(), grads, strict=True):
         mean, mean2, step = (_like(param, f"rmsprop_{name}") for name in ("mean", "mean2", "step"))

@@ -1,39 +1,47 @@
-"""Every hyper-parameter in one dataclass, and the recipes: what paper and released program use on each data set."""
+"""All options in one dataclass, and the recipes: the values of the paper and of the released program per data set."""
 
 import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
+from visual_attention.attention import ATTENTION
+from visual_attention.optimizers import OPTIMIZERS
+from visual_attention.util import data_sets
+
+# The graph is built layer by layer, so an absurd number of layers would keep a machine busy for hours.
+MOST_LAYERS = 100
 Pooling = Literal["attention", "mean", "max", "cube"]
 
 
 @dataclass(frozen=True)
 class Options:
-    """All options of a run; names are the released program's where it has the option. Defaults: recipe `paper`, UCF-11.
+    """All options of a run. Defaults: recipe `paper`, UCF-11.
 
-    A value out of range raises ValueError naming the option, the value and what was expected.
+    Options that the released program also has carry its names. ValueError: a value is out of range. The message names
+    the option, the value and what was expected.
     """
 
     # ---- the model's graph
     pooling: Pooling = "attention"
-    """how a cube becomes the LSTM's input: soft attention (Eq. 5), mean or max over locations;
+    """how a cube becomes the LSTM's input: soft attention (Eq. 5), or mean or maximum over locations;
     cube: no LSTM, softmax regression on the whole cube"""
-    attention: Literal["location", "mlp"] = "location"
-    """location: Eq. 4, from the previous state alone; mlp: the released code's, which also sees the present cube"""
+    attention: Literal[tuple(ATTENTION)] = "location"
+    """kind of attention (src/attention.py). location: Eq. 4, from the previous state alone; mlp: the released
+    program's, which also sees the current cube; given: location weights are an input, only to draw figures"""
     n_layers_att: int = 1
-    """layers of mlp attention before the one that scores locations; the further ones see the cube alone"""
+    """layers of mlp attention before the one that scores locations; all but one see the cube alone"""
     temperature_inverse: float = 1.0
-    """scores of locations are multiplied by it before their softmax"""
+    """factor of the scores of locations before the softmax"""
     selector: bool = False
-    """a gate between 0 and 1, computed from the previous state, scales the attended vector"""
+    """scale the attended vector by a gate between 0 and 1 that is computed from the previous state"""
     n_layers_lstm: int = 3
     """stacked LSTM layers, 1 to 5"""
     dim: int = 512
-    """d, size of every LSTM layer"""
+    """d, size of each LSTM layer"""
     dim_out: int = 512
     """size of the tanh hidden layer before the class softmax"""
     ctx2out: bool = False
-    """the tanh hidden layer sees the attended vector too, not the LSTM's state alone"""
+    """the tanh hidden layer sees the attended vector too, not only the LSTM's state"""
     n_layers_out: int = 1
     """hidden layers before the class softmax: the tanh layer, then rectifiers"""
     ctx_dim: int = 1024
@@ -43,26 +51,26 @@ class Options:
     n_actions: int = 11
     """C, classes"""
     multilabel: bool = False
-    """several labels a video: sigmoid instead of softmax, mean average precision instead of accuracy"""
-    # The paper calls f_init multilayer perceptrons and says no more; one rectifier layer of width D shared by all of
-    # them, then a tanh layer for each h_0 and c_0, is the released code's construction.
+    """a video has several labels: sigmoid instead of softmax, mean average precision instead of accuracy"""
+    # The paper says only that f_init are multilayer perceptrons. The released program has one rectifier layer of width
+    # D that all of them share, then a tanh layer for each h_0 and c_0.
     n_layers_init: int = 2
     """layers of f_init (Eq. 6), the last one tanh"""
-    # The paper does not say whether dropout is undone at test time. We divide by 0.5 in training and do nothing in
-    # testing. Eq. 4's h_{t-1} crosses a time-step and so counts as recurrent: no dropout. Nor is there any on mu, an
-    # average in which dropped entries would not be noise but a change of scale, nor in softmax regression.
+    # The paper does not say how dropout is compensated in testing. We double in training what remains. h_{t-1} of Eq. 4
+    # comes from another time step: it counts as recurrent and has no dropout. There is none on Eq. 6's mean cube, where
+    # dropped entries would change the scale of an average. There is none in softmax regression.
     use_dropout: bool = True
     """dropout 0.5"""
     dropout: Literal["paper", "released"] = "paper"
-    """paper: on all non-recurrent connections, what is kept is doubled in training; released: none on the LSTM's
-    inputs, what is kept stays as it is in training, everything is halved in testing"""
+    """paper: on all non-recurrent connections; what remains is doubled in training. released: none on the LSTM's
+    inputs; everything is halved in testing instead"""
 
     # ---- the cost (Eq. 7)
-    # The paper does not say whether a batch's windows are summed or averaged, nor how masks enter its penalty. We
-    # average, so that lambda, gamma and the rate mean the same for every batch size, and leave out what is masked.
+    # The paper does not say whether the windows of a batch are summed or averaged, nor how masks enter its penalty. We
+    # average, so that lambda, gamma and the rate mean the same for every batch size. We leave out masked steps.
     cost: Literal["paper", "released"] = "paper"
     """paper: Eq. 7 for a window, averaged over a batch; released: cross-entropy of p + 1e-8, summed over a batch, and
-    a penalty that is the mean over locations and takes no notice of masks"""
+    a penalty that is a mean over locations and does not use masks"""
     alpha_c: float = 0.0
     """lambda, weight of the doubly stochastic penalty"""
     decay_c: float = 1e-5
@@ -78,45 +86,48 @@ class Options:
     testing_stride: int = 1
     """frames from the start of a validation or test window to the next"""
     last_n: int = 0
-    """a window's class is told from its last steps, this many; 0: all"""
+    """number of last steps that decide a window's class; 0: all"""
     video_score: Literal["average", "vote"] = "average"
-    """a video's class: from class probabilities averaged over its windows, or the class most of its windows have (ties
-    to the smaller number; with several labels a video always the average)"""
+    """a video's class: from class probabilities averaged over its windows, or the most frequent class of its windows
+    (the smaller number of several; with multilabel always the average)"""
 
     # ---- training
-    optimizer: Literal["adam", "adam_released", "adadelta", "rmsprop", "sgd"] = "adam"
-    """how parameters are updated; adam is the textbook's, all others are the released program's, of which only sgd
-    takes notice of lrate"""
-    # Not stated in the paper. 1e-3 is Adam's own default.
+    optimizer: Literal[tuple(OPTIMIZERS)] = "adam"
+    """how parameters are updated; adam is the textbook's, the others are the released program's; of the others, only
+    sgd uses lrate"""
+    # The paper does not state it. 1e-3 is Adam's default.
     lrate: float = 1e-3
     """learning rate"""
-    # Not stated either. The released code, of one layer, draws 0.01 N(0, 1); three would shrink the signal thrice.
+    # The paper does not state it. The released program draws 0.01 N(0, 1) for its one layer. Each of three layers would
+    # shrink the signal.
     init: Literal["glorot", "released"] = "glorot"
-    """initial weights: glorot (uniform) or the released code's 0.01 N(0, 1); square ones orthogonal in both"""
+    """initial weights: glorot (uniform), or the released program's 0.01 N(0, 1); square matrices orthogonal in both"""
     max_epochs: int = 15
     """epochs"""
     batch_size: int = 128
-    """B, windows of an update"""
+    """B, windows per update"""
     shuffle: Literal["buffer", "global"] = "buffer"
-    """order of training windows where the frame table is larger than memory_gb (else always global). buffer: videos are
-    read whole, in random order, and windows drawn from those in a buffer of memory_gb; windows of videos that are not
-    near each other in that epoch's order never share a batch, so batches differ more in their mix of classes. global:
-    every order alike, each window read from the disk by itself, which is slow"""
+    """order of training windows if the frame table is larger than memory_gb (otherwise always global). buffer: whole
+    videos are read in random order, and windows are drawn from those in a buffer of memory_gb. Videos that are far
+    apart in an epoch's order never share a batch, so the mix of classes varies more between batches. global: all orders
+    are equally likely; each window is read from disk by itself, which is slow"""
     seed: int = 0
-    """seed of initial weights, order of windows and dropout"""
+    """seed of the initial weights, the order of windows and dropout"""
 
     # ---- machine
     backend: Literal["jax", "c", "numba"] = "jax"
     """what the graph is compiled to"""
+    plain: bool = False
+    """compile the graph as the equations state it, without the speed layer (src/fast): the same numbers, but slower"""
     floatX: Literal["float32", "float64"] = "float32"
     """precision of parameters and computation; float64 is for checks"""
     matmul: Literal["float32", "tf32", "bfloat16"] = "float32"
     """precision of matrix products on a GPU (on a CPU always float32)"""
     devices: int = 1
-    """JAX devices (GPUs) that share a batch, each taking a part of its windows; divides batch_size"""
+    """JAX devices (GPUs) that share a batch, each with a part of its windows; divides batch_size"""
     memory_gb: float = 4.0
     """a frame table up to this size is held in memory; a larger one is read from disk through a buffer of this size,
-    and batches read ahead come on top"""
+    and batches that are read ahead take more memory"""
     checkpoint_seconds: float = 60.0
     """a checkpoint is written this often, at the end of each epoch and on interruption"""
 
@@ -129,6 +140,8 @@ class Options:
             value, choices = getattr(self, field.name), getattr(field.type, "__args__", None)
             if choices:
                 _expect(value in choices, field.name, value, "one of " + ", ".join(choices))
+            elif field.type is bool:
+                _expect(isinstance(value, bool), field.name, value, "True or False")
             elif field.type in (int, float):
                 number = (int,) if field.type is int else (int, float)
                 _expect(
@@ -136,8 +149,11 @@ class Options:
                 )
                 bound = least.get(field.name, 1)
                 _expect(bound <= value < float("inf"), field.name, value, f"at least {bound}")
+                most = MOST_LAYERS if field.name.startswith("n_layers") else 2**31 - 1
+                _expect(field.type is float or value <= most, field.name, value, f"{bound} to {most}")
         if self.devices > 1:
             _expect(self.backend == "jax", "devices", self.devices, f"1 with backend {self.backend}")
+            _expect(not self.plain, "devices", self.devices, "1 with option plain")
             _expect(
                 self.batch_size % self.devices == 0,
                 "devices",
@@ -145,8 +161,8 @@ class Options:
                 f"a divisor of batch_size {self.batch_size}",
             )
         _expect(self.n_layers_lstm <= 5, "n_layers_lstm", self.n_layers_lstm, "1 to 5")
-        if self.pooling == "attention" and self.attention == "location":
-            _expect(self.n_layers_att == 1, "n_layers_att", self.n_layers_att, "1 with attention location")
+        if self.pooling == "attention" and self.attention != "mlp":
+            _expect(self.n_layers_att == 1, "n_layers_att", self.n_layers_att, f"1 with attention {self.attention}")
 
     def replace(self, **changes):
         return dataclasses.replace(self, **changes)
@@ -157,7 +173,7 @@ def _expect(good, name, value, expected):
         raise ValueError(f"option {name} is {value!r}; expected {expected}")
 
 
-# What Table 1's rows change in a recipe, in the paper's order; the last row is not the paper's.
+# What each row of Table 1 changes in a recipe, in the paper's order. The last row is not in the paper.
 MODELS = {
     "softmax_regression": {"pooling": "cube"},
     "average_pooled_lstm": {"pooling": "mean"},
@@ -178,48 +194,33 @@ TITLES = {
     "attention_mlp_lambda0": "Soft attention by MLP, λ = 0 (not in the paper)",
 }
 
-# Sizes of the embedded data set: they suit a small set and two cores.
-_EMBEDDED = {"n_actions": 8, "ctx_dim": 64, "dim": 64, "dim_out": 64, "batch_size": 32, "training_stride": 3}
-# What the released program does differently whatever the data set (its src/actrec.py).
-_RELEASED = {
-    "attention": "mlp",
-    "n_layers_lstm": 1,
-    "n_layers_init": 1,
-    "dropout": "released",
-    "cost": "released",
-    "init": "released",
-    "video_score": "vote",
-}
-
-# What a recipe changes in Options' defaults on each data set.
-RECIPES = {
-    "paper": {
-        "ucf11": {"n_actions": 11},
-        "hmdb51": {"n_actions": 51, "dim": 1024, "dim_out": 1024},
-        "hollywood2": {"n_actions": 12, "multilabel": True},
-        # A rate that gets somewhere in the few updates that so small a set leaves (some 450 in 15 epochs).
-        "embedded": {**_EMBEDDED, "lrate": 3e-3},
-    },
-    # The settings of the released program's scripts/evaluate_{ucf11,hmdb51gln,mAP}.py.
+# What each recipe changes on every data set. `released`: the values in the released program's src/actrec.py.
+_RECIPES = {
+    "paper": {},
     "released": {
-        "ucf11": {**_RELEASED, "n_actions": 11, "optimizer": "adam_released", "lrate": 1e-4, "last_n": 30},
-        "hmdb51": {**_RELEASED, "n_actions": 51, "dim": 1024, "dim_out": 1024, "n_layers_att": 3, "optimizer": "sgd",
-                   "lrate": 1e-5, "last_n": 16},
-        "hollywood2": {**_RELEASED, "n_actions": 12, "multilabel": True, "optimizer": "sgd", "lrate": 1e-4,
-                       "last_n": 16},
-        # As for UCF-11, where the released program's optimizer is the one that gets somewhere.
-        "embedded": {**_RELEASED, **_EMBEDDED, "optimizer": "adam_released", "lrate": 1e-4, "last_n": 30},
+        "attention": "mlp",
+        "n_layers_lstm": 1,
+        "n_layers_init": 1,
+        "dropout": "released",
+        "cost": "released",
+        "init": "released",
+        "video_score": "vote",
     },
-}  # fmt: skip
+}
+# Recipe -> data set -> options that differ from their defaults. Those of a data set are in util/data_sets/.
+RECIPES = {
+    name: {data_set.name: changes | data_set.options(name) for data_set in data_sets.DATA_SETS.values()}
+    for name, changes in _RECIPES.items()
+}
 DATA_SETS = tuple(RECIPES["paper"])
 
 
 def recipe(name, data_set, model="attention_lambda0", **changes):
-    """Options of a cell of Table 1: `recipe("paper", "ucf11", "attention_lambda10", seed=1)`."""
+    """Options for a cell of Table 1: `recipe("paper", "ucf11", "attention_lambda10", seed=1)`."""
     return Options(**{**RECIPES[name][data_set], **MODELS[model], **changes})
 
 
-# Options that are numbers inside one and the same compiled graph, or outside of it altogether.
+# Options that do not change the compiled graph: they are inputs of it, or are used outside of it.
 NOT_IN_GRAPH = (
     "alpha_c", "decay_c", "lrate", "init", "seed", "max_epochs", "fps", "training_stride", "testing_stride", "last_n",
     "video_score", "shuffle", "memory_gb", "checkpoint_seconds",
@@ -227,6 +228,6 @@ NOT_IN_GRAPH = (
 
 
 def graph_options(options):
-    """Options without those that do not change the compiled graph."""
+    """The options, with defaults for those that do not change the compiled graph."""
     default = type(options)()
     return options.replace(**{name: getattr(default, name) for name in NOT_IN_GRAPH})

@@ -1,11 +1,14 @@
-"""Settings of the whole suite, before PyTensor is imported."""
+"""Settings for the whole suite, made before PyTensor is imported."""
 
 import os
 import signal
 
-# C++ without optimisation: compiling is what the C backend's tests wait for, not the tiny graphs
+# no C++ optimisation: the C backend's tests spend their time compiling, not running the tiny graphs
 os.environ["PYTENSOR_FLAGS"] = ",".join(filter(None, [os.environ.get("PYTENSOR_FLAGS"), "gcc__cxxflags=-O0"]))
 
-# A shell starts what it runs in the background with Ctrl-C ignored, and processes inherit that. Those that the tests
-# start and interrupt must heed it wherever the tests themselves run.
+# Without this, a command called in this process would restart the process to get large pages.
+os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+
+# A shell starts background processes with Ctrl-C ignored, and their children inherit that. The processes that the tests
+# start and interrupt must react to it even if the tests run in the background.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -12,10 +12,12 @@ def sigmoid(z):
     return 1 / (1 + np.exp(-z))
 
 
-def forward(p, o, x, mask, drop=None):
+def forward(p, o, x, mask, drop=None, states=None, glimpse=None):
     """p: name -> array; o: Options; x (T, B, L, D); mask (T, B).
 
     drop: name -> mask of what kept and dropped entries are multiplied by, or None in testing.
+    states: a list to which h and c of the first layer, (B, d), are appended at each step.
+    glimpse: a kind of attention that is not the project's: (p, x_t, h, alpha) of the step before -> alpha (B, L).
     Returns probabilities (T, B, C), logits and glimpses (T, B, L) or None.
     """
     T, B, L, D = x.shape
@@ -36,7 +38,7 @@ def forward(p, o, x, mask, drop=None):
     suffix = [""] + [f"_{k + 1}" for k in range(1, o.n_layers_lstm)]
     h = [np.tanh(mu @ p[f"ff_state{s}_W"] + p[f"ff_state{s}_b"]) for s in suffix]
     c = [np.tanh(mu @ p[f"ff_memory{s}_W"] + p[f"ff_memory{s}_b"]) for s in suffix]
-    logits, alphas = [], []
+    logits, alphas, a = [], [], np.full((B, L), 1 / L)
     for t in range(T):
         before = h[-1]
         if o.pooling == "mean":
@@ -44,8 +46,10 @@ def forward(p, o, x, mask, drop=None):
         elif o.pooling == "max":
             z = x[t].max(axis=1)
         else:
-            if o.attention == "location":  # Eq. 4
-                score = before @ p["decoder_W_loc"]
+            if glimpse:
+                a = glimpse(p, x[t], before, a)
+            elif o.attention == "location":  # Eq. 4
+                a = softmax(o.temperature_inverse * (before @ p["decoder_W_loc"]))
             else:
                 inner = np.einsum("bld,de->ble", x[t], p["decoder_Wc_att"]) + p["decoder_b_att"]
                 for k in range(1, o.n_layers_att):
@@ -53,7 +57,7 @@ def forward(p, o, x, mask, drop=None):
                     inner = np.einsum("bld,de->ble", inner, p[f"decoder_W_att_{k}"]) + p[f"decoder_b_att_{k}"]
                 inner = np.tanh(inner + (before @ p["decoder_Wd_att"])[:, None])
                 score = np.einsum("ble,e->bl", inner, p["decoder_U_att"][:, 0]) + p["decoder_c_tt"]
-            a = softmax(o.temperature_inverse * score)
+                a = softmax(o.temperature_inverse * score)
             alphas.append(a)
             z = np.einsum("bl,bld->bd", a, x[t])  # Eq. 5
         if o.selector:
@@ -67,6 +71,8 @@ def forward(p, o, x, mask, drop=None):
             new_h = sigmoid(out) * np.tanh(new_c)
             h[k], c[k] = m * new_h + (1 - m) * h[k], m * new_c + (1 - m) * c[k]
             z = h[k]
+        if states is not None:
+            states.append((h[0], c[0]))
         hidden = dropped(z, "head_h", t) @ p["ff_logit_lstm_W"] + p["ff_logit_lstm_b"]
         if o.ctx2out:
             ctx = dropped(ctx, "head_ctx", t) if o.dropout == "paper" else ctx
@@ -79,9 +85,9 @@ def forward(p, o, x, mask, drop=None):
     return head(logits), logits, np.stack(alphas) if alphas else None
 
 
-def cost(p, o, x, mask, y, drop=None):
+def cost(p, o, x, mask, y, drop=None, glimpse=None):
     """Eq. 7, the mean over windows that are not padding; or the released program's sum."""
-    probs, _, alpha = forward(p, o, x, mask, drop)
+    probs, _, alpha = forward(p, o, x, mask, drop, glimpse=glimpse)
     released = o.cost == "released"
     small, total, windows = 1e-8 if released else 0, 0.0, 0
     for b in range(x.shape[1]):

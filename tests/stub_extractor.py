@@ -1,4 +1,4 @@
-"""Clips that tell their frames' numbers and an extractor without a network whose cubes tell them, in any process."""
+"""Clips whose brightness encodes the frame number, and an extractor without a network whose cubes hold that number."""
 
 import importlib.util
 import os
@@ -23,19 +23,20 @@ needs_googlenet = needs("torch", "torchvision", "requests")
 
 
 def make_clip(path, n, fps, height=64, width=96):
-    """A clip of which frame k has brightness 4 k + 2, which coding lowers by less than 2."""
+    """A clip whose frame k has brightness 4 k + 2. Encoding lowers it by less than 2."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_video(path, (np.full((height, width, 3), 4 * k + 2, np.uint8) for k in range(n)), fps)
     return path
 
 
 def numbers(frames):
+    """The frame numbers of a clip's frames."""
     return [frame.mean() // 4 for frame in frames]
 
 
 @dataclass(frozen=True)
 class Stub(Extractor):
-    """Cubes (49, 5): the frame's number and a 64th of the location. Takes `seconds` a batch and notes its process."""
+    """Gives cubes (49, 5) with entries frame number + location / 64. Takes `seconds` per batch; logs its process id."""
 
     seconds: float = 0.0
     log: Path | None = None

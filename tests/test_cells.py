@@ -1,4 +1,4 @@
-"""Cells on worker processes and on a Dask cluster of which a worker is killed: the same runs as in one process."""
+"""Cells on worker processes, and on a Dask cluster whose worker is killed, give the same runs as in one process."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ import time
 import pytest
 from test_training import assert_same_run, data_folder  # noqa: F401  (a fixture)
 
-from visual_attention.cells import Cell, run_cells
+from visual_attention.experiment.cells import Cell, run_cells
 from visual_attention.options import Options
 
 TINY = Options(pooling="mean", maxlen=4, dim=6, dim_out=5, n_layers_lstm=1, batch_size=4, max_epochs=3, lrate=0.01,
@@ -31,7 +31,7 @@ def one_process(data_folder, tmp_path_factory):  # noqa: F811
 
 
 def kill_when_training(folder, pid, killed):
-    """Kills a process once a run has written lines."""
+    """Kills a process once a run has written to its log."""
     while not any(path.stat().st_size for path in folder.glob("*/*/log.jsonl")):
         time.sleep(0.01)
     os.kill(pid, signal.SIGKILL)
@@ -43,7 +43,7 @@ def without_times(results):
     return {name: {k: v for k, v in result.items() if k not in times} for name, result in results.items()}
 
 
-def test_cluster_of_which_a_worker_is_killed_gives_the_same(data_folder, tmp_path, one_process):  # noqa: F811
+def test_cluster_gives_the_same_runs_if_a_worker_is_killed(data_folder, tmp_path, one_process):  # noqa: F811
     distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install .[cluster]")
     folder, expected = one_process
     with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster:
@@ -51,15 +51,15 @@ def test_cluster_of_which_a_worker_is_killed_gives_the_same(data_folder, tmp_pat
         victim = next(iter(cluster.workers.values())).pid
         killer = threading.Thread(target=kill_when_training, args=(tmp_path, victim, killed), daemon=True)
         killer.start()
-        found = run_cells(cells(tmp_path, data_folder), cluster=cluster.scheduler_address)
+        results = run_cells(cells(tmp_path, data_folder), cluster=cluster.scheduler_address)
         killer.join(10)
     assert killed == [victim]
-    assert without_times(found) == without_times(expected)
-    for name, seed in found:
+    assert without_times(results) == without_times(expected)
+    for name, seed in results:
         assert_same_run(tmp_path / name / f"seed{seed}", folder / name / f"seed{seed}")
 
 
-def test_finished_cells_are_not_done_again(data_folder, one_process):  # noqa: F811
+def test_finished_cells_are_not_trained_again(data_folder, one_process):  # noqa: F811
     folder, expected = one_process
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*/*/model.npz")}
     assert run_cells(cells(folder, data_folder), workers=2) == expected and len(before) == 4

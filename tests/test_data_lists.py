@@ -1,6 +1,5 @@
-"""data_lists/, the rules that make them, the script that compares them with a disk; on stand-ins of the three sets."""
+"""data_lists/, the rules that build it, and the script that compares it with a disk, on stand-ins of the data sets."""
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -9,20 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stand_ins import DATA_LISTS, committed_lists, listed_names, make_tree
+from stand_ins import TREES, committed_lists, listed_names, make_tree
 
-from visual_attention import command_line
-from visual_attention.util import real_data_sets
-from visual_attention.util.data_lists import PARTS, group_of, read_part, read_video_lists
-from visual_attention.util.real_data_sets import LIST_FOLDERS, build_lists, read_official
+from visual_attention.commands import exit_status, make_data_lists
+from visual_attention.util import lists_on_disk
+from visual_attention.util.data_lists import PARTS, read_part, read_video_lists
+from visual_attention.util.data_sets import DATA_SETS, ucf11, with_videos
+from visual_attention.util.folds import group_of
+from visual_attention.util.lists_on_disk import DATA_LISTS, build_lists, read_official
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "make_data_lists.py"
-FOLDERS = [folder for folders in LIST_FOLDERS.values() for folder in folders]
-SPLITS = LIST_FOLDERS["hmdb51"]
+FOLDERS = [folder for data_set in with_videos().values() for folder in data_set.list_folders]
+SPLITS = DATA_SETS["hmdb51"].list_folders
 
 
 def counts(folder, part):
-    """Videos of each class; of Hollywood2 clips with each action."""
+    """Number of videos per class; for Hollywood2, of clips with each action."""
     labels = committed_lists(folder.split("/")[0])[folder][part].labels
     return labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels)
 
@@ -45,7 +46,7 @@ def names(folder, part):
     ],
 )
 def test_sizes_of_the_committed_lists(folder, train, valid, test, n_classes):
-    """The paper's: 975 / 625, 3570 / 1530, 823 / 884. read_video_lists refuses an overlap of parts."""
+    """Sizes as in the paper: 975 / 625, 3570 / 1530, 823 / 884. read_video_lists refuses overlapping parts."""
     parts, class_names = read_video_lists(DATA_LISTS / folder)
     assert [len(parts[part].filenames) for part in PARTS] == [train, valid, test]
     assert train + valid == {"ucf11": 975, "hollywood2": 823}.get(folder, 3570)
@@ -56,7 +57,7 @@ def test_sizes_of_the_committed_lists(folder, train, valid, test, n_classes):
 
 
 @pytest.mark.parametrize("folder", ["ucf11", *SPLITS])
-def test_labels_are_the_folders_classes(folder):
+def test_labels_are_the_classes_of_the_folders(folder):
     parts, class_names = read_video_lists(DATA_LISTS / folder)
     for part in parts.values():
         assert [class_names[label] for label in part.labels] == [name.split("/")[0] for name in part.filenames]
@@ -70,7 +71,7 @@ def test_ucf11_groups_are_in_one_part():
 
 
 @pytest.mark.parametrize("folder", SPLITS)
-def test_hmdb51_has_70_and_30_a_class_and_sources_in_one_part(folder):
+def test_hmdb51_has_70_and_30_per_class_and_sources_in_one_part(folder):
     assert set(counts(folder, "train") + counts(folder, "valid")) == {70}
     assert set(counts(folder, "test")) == {30}
     assert counts(folder, "valid").min() >= 6 and counts(folder, "valid").max() == 11
@@ -99,7 +100,7 @@ def test_names_with_odd_characters_are_kept():
 
 
 def test_readme_has_the_counts():
-    """Every row of a class that the tables of data_lists/README.md have, and the totals."""
+    """Every class row in the tables of data_lists/README.md, and the totals."""
     rows = {}
     for line in (DATA_LISTS / "README.md").read_text(encoding="utf-8").splitlines():
         if line.startswith("| "):
@@ -121,31 +122,31 @@ def test_readme_has_the_counts():
 
 
 def test_first_groups_reach_the_total_with_the_nearest_shares():
-    """Against every way there is."""
+    """Compared with all possible choices."""
     rng = np.random.default_rng(0)
     for _ in range(20):
         sizes = [list(map(int, rng.integers(1, 6, size=4))) for _ in range(3)]
         share = 0.4
         total = round(share * sum(map(sum, sizes)))
         share = total / sum(map(sum, sizes))
-        ways = {}
+        costs = {}
         for ns in np.ndindex(3, 3, 3):
-            videos = [sum(of_class[: n + 1]) for of_class, n in zip(sizes, ns, strict=True)]
+            videos = [sum(groups[: n + 1]) for groups, n in zip(sizes, ns, strict=True)]
             if sum(videos) == total:
-                cost = sum((v / sum(of_class) - share) ** 2 for v, of_class in zip(videos, sizes, strict=True))
-                ways[tuple(n + 1 for n in ns)] = cost
-        if not ways:
+                cost = sum((v / sum(groups) - share) ** 2 for v, groups in zip(videos, sizes, strict=True))
+                costs[tuple(n + 1 for n in ns)] = cost
+        if not costs:
             with pytest.raises(ValueError, match=f"no choice of first groups has {total} videos"):
-                real_data_sets._first_groups(sizes, total)
+                ucf11._first_groups(sizes, total)
         else:
-            chosen = real_data_sets._first_groups(sizes, total)
-            assert ways[chosen] == pytest.approx(min(ways.values()))
+            chosen = ucf11._first_groups(sizes, total)
+            assert costs[chosen] == pytest.approx(min(costs.values()))
 
 
 def test_ucf11_rule_needs_all_videos():
-    some = listed_names("ucf11")[1:]
+    all_but_one = listed_names("ucf11")[1:]
     with pytest.raises(ValueError, match="^there are 1599 videos; expected UCF-11's 1600$"):
-        build_lists("ucf11", some)
+        build_lists("ucf11", all_but_one)
     with pytest.raises(ValueError, match="^v.mpg: expected a video of UCF-11 as class/group/video$"):
         build_lists("ucf11", ["v.mpg"])
 
@@ -153,22 +154,13 @@ def test_ucf11_rule_needs_all_videos():
 # ---- the script
 
 
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("make_data_lists", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look for their module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def run(script, capsys):
-    """Runs the script within this process: (exit status, what it printed, its error line)."""
+def run(capsys):
+    """Runs the script in this process; returns (exit status, output, error line)."""
 
     def call(data_set, root, **options):
         try:
-            command_line.run(script.main, script.Options(data_set, root, **options))
+            exit_status.run(make_data_lists.main, make_data_lists.Options(data_set, root, **options))
             status, error = 0, None
         except SystemExit as stop:
             status, error = (1, stop.code) if isinstance(stop.code, str) else (stop.code, None)
@@ -184,7 +176,7 @@ def text_files(folder):
 AGREEMENT = "missing: 0\nextra: 0\nrenamed: 0\nunreadable: 0\nmade again: same as data_lists\n"
 
 
-@pytest.mark.parametrize("data_set", LIST_FOLDERS)
+@pytest.mark.parametrize("data_set", TREES)
 def test_whole_data_set_gives_the_committed_lists(tmp_path, run, data_set):
     n = len(listed_names(data_set))
     root, out = make_tree(data_set, tmp_path / "root"), tmp_path / "out"
@@ -198,7 +190,7 @@ def test_whole_data_set_gives_the_committed_lists(tmp_path, run, data_set):
 
 
 def test_command_line(tmp_path):
-    """As typed: exit status 0, and 1 with one line of error; the default writes nothing."""
+    """Run as a command: exit status 0, or 1 with a one-line error. By default nothing is written."""
     root = make_tree("hollywood2", tmp_path / "root")
     before = sorted(tmp_path.rglob("*"))
     command = [sys.executable, SCRIPT, "hollywood2", "--root", root]
@@ -245,12 +237,12 @@ def test_video_without_permission_to_read(tmp_path, run, monkeypatch):
     root = make_tree("ucf11", tmp_path / "root")
     locked = root / "biking" / "v_biking_01" / "v_biking_01_02.mpg"
     locked.chmod(0)
-    opened = Path.open
+    original = Path.open
 
-    def refuse(path, *args, **kwargs):  # the administrator may read everything, so that the mode alone proves nothing
+    def refuse(path, *args, **kwargs):  # root may read everything, so the mode alone does not test this
         if path == locked:
             raise PermissionError(13, "Permission denied", str(path))
-        return opened(path, *args, **kwargs)
+        return original(path, *args, **kwargs)
 
     monkeypatch.setattr(Path, "open", refuse)
     status, out, error = run("ucf11", root)
@@ -259,7 +251,7 @@ def test_video_without_permission_to_read(tmp_path, run, monkeypatch):
 
 
 def test_older_archive_of_ucf11(tmp_path, run):
-    """action_youtube_naudio: the same names, but .avi."""
+    """action_youtube_naudio has the same names, but with .avi."""
     root = make_tree("ucf11", tmp_path / "action_youtube_naudio")
     for path in root.glob("*/v_*/v_*.mpg"):
         path.rename(path.with_suffix(".avi"))
@@ -278,7 +270,7 @@ def test_older_archive_of_ucf11(tmp_path, run):
     }
 
 
-def test_other_case_and_folder_are_renamed(tmp_path, run):
+def test_changed_case_and_folder_count_as_renamed(tmp_path, run):
     root = make_tree("hmdb51", tmp_path / "root")
     clip = "Brushing_Her_Hair__[_NEW_AUDIO_]_UPDATED!!!!_brush_hair_h_cm_np1_fr_goo_0.avi"
     (root / "brush_hair" / clip).rename(root / "brush_hair" / clip.upper())
@@ -295,9 +287,9 @@ def test_other_case_and_folder_are_renamed(tmp_path, run):
 
 
 def test_present_only(tmp_path, run):
-    """An incomplete copy, without official files: the committed parts, without what is not there."""
+    """An incomplete copy without official files gets the committed parts, without the missing videos."""
     root = tmp_path / "root"
-    chosen = [of_part.filenames[k] for of_part in committed_lists("hollywood2")["hollywood2"].values() for k in (3, 5)]
+    chosen = [part.filenames[k] for part in committed_lists("hollywood2")["hollywood2"].values() for k in (3, 5)]
     for name in chosen:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(b"x")
@@ -318,7 +310,7 @@ def test_present_only(tmp_path, run):
     assert run("hollywood2", root, present_only=True)[2].startswith("error: --present-only makes lists other than")
 
 
-def test_nothing_is_written_over(tmp_path, run):
+def test_nothing_is_overwritten(tmp_path, run):
     root = make_tree("hollywood2", tmp_path / "root")
     (tmp_path / "out" / "hollywood2").mkdir(parents=True)
     (tmp_path / "out" / "hollywood2" / "mine.txt").write_text("mine")
@@ -329,21 +321,21 @@ def test_nothing_is_written_over(tmp_path, run):
 
 
 def test_full_disk_leaves_nothing(tmp_path, run, monkeypatch):
-    root, write = make_tree("hollywood2", tmp_path / "root"), real_data_sets.write_lists
+    root, write = make_tree("hollywood2", tmp_path / "root"), lists_on_disk.write_lists
 
     def fill(folder, part, *columns):
         if part == "test":
             raise OSError(28, "No space left on device")
         write(folder, part, *columns)
 
-    monkeypatch.setattr(real_data_sets, "write_lists", fill)
+    monkeypatch.setattr(lists_on_disk, "write_lists", fill)
     status, _, error = run("hollywood2", root, out=tmp_path / "out")
     assert (status, error) == (1, "error: [Errno 28] No space left on device")
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_rebuilt_lists_that_differ(tmp_path, run):
-    """Official files that are not those of data_lists/."""
+    """The official files differ from those behind data_lists/."""
     root = make_tree("hollywood2", tmp_path / "root")
     path = root / "ClipSets" / "Eat_test.txt"
     path.write_text(path.read_text().replace("actioncliptest00001  -1", "actioncliptest00001  1"))
@@ -375,14 +367,14 @@ def test_wrong_root(tmp_path, run, data_set, make, message):
     assert status == 1 and error.startswith("error: " + message.format(root=root))
 
 
-def test_links_that_run_in_circles_end(tmp_path):
+def test_cyclic_links_terminate(tmp_path):
     root = make_tree("ucf11", tmp_path / "root")
     (root / "all").symlink_to(root)
-    found = real_data_sets.find_videos("ucf11", root)
-    assert set(listed_names("ucf11")) < set(found)
+    videos = lists_on_disk.find_videos("ucf11", root)
+    assert set(listed_names("ucf11")) < set(videos)
 
 
-def test_open_finds_files_that_are_no_videos(tmp_path, run):
+def test_open_detects_files_that_are_not_videos(tmp_path, run):
     pytest.importorskip("av", reason="PyAV is not installed: pip install .[extract]")
     from visual_attention.util.video import write_video
 
@@ -400,7 +392,7 @@ def test_open_finds_files_that_are_no_videos(tmp_path, run):
 
 @pytest.fixture(scope="module")
 def official(tmp_path_factory):
-    """{data set: the files' text} of whole stand-ins."""
+    """{data set: {file name: text}} of the official files of whole stand-ins."""
     texts = {}
     for data_set, folder in (("hmdb51", "testTrainMulti_7030_splits"), ("hollywood2", "ClipSets")):
         root = make_tree(data_set, tmp_path_factory.mktemp(data_set))
@@ -496,10 +488,10 @@ def test_bad_official_files(tmp_path, official, data_set, spoil, message):
     assert str(error.value).startswith(message.format(dir=tmp_path, wave=tmp_path / WAVE, eat=tmp_path / EAT))
 
 
-def test_places_of_official_files(tmp_path, official):
-    """In the root, in the archive's folder there or beside it, or where --official says."""
+def test_locations_of_official_files(tmp_path, official):
+    """In the root, in the archive's folder there or beside it, or where --official points."""
     splits, root = "testTrainMulti_7030_splits", tmp_path / "hmdb51_org"
-    for folder, told in (
+    for folder, official_option in (
         (root, None),
         (root / splits, None),
         (tmp_path / splits, None),
@@ -508,7 +500,8 @@ def test_places_of_official_files(tmp_path, official):
         folder.mkdir(parents=True)
         for name, text in official["hmdb51"].items():
             (folder / name).write_bytes(text)
-        assert Counter(read_official("hmdb51", root, told)[2, "wave"].values()).items() >= {1: 70, 2: 30}.items()
+        tags = Counter(read_official("hmdb51", root, official_option)[2, "wave"].values())
+        assert tags.items() >= {1: 70, 2: 30}.items()
         for name in official["hmdb51"]:
             (folder / name).unlink()
 
@@ -527,7 +520,7 @@ def test_ucf11_has_no_official_split(tmp_path):
         read_official("ucf11", tmp_path, tmp_path)
 
 
-def test_official_clip_that_is_not_there(official, tmp_path):
+def test_official_clip_that_is_missing(official, tmp_path):
     for name, text in official["hollywood2"].items():
         (tmp_path / name).write_bytes(text)
     clip_sets = read_official("hollywood2", tmp_path, tmp_path)
@@ -540,7 +533,7 @@ def test_official_clip_that_is_not_there(official, tmp_path):
 
 @pytest.fixture
 def lists(tmp_path):
-    """A small folder of lists that is right: a file's name -> its text."""
+    """A small folder of correct lists."""
     texts = {
         "class_names": "a\nb\n",
         **{f"{part}_filename": f"a/{part} 1.avi\nb/{part};[2]#&!.avi\n" for part in PARTS},
@@ -552,7 +545,7 @@ def lists(tmp_path):
 
 
 @pytest.mark.parametrize("ending, final", [("\n", ""), ("\r\n", "\r\n"), ("\r\n", "")])
-def test_line_ends_and_a_missing_final_newline(lists, ending, final):
+def test_line_endings_and_a_missing_final_newline(lists, ending, final):
     for path in lists.glob("*.txt"):
         path.write_bytes((ending.join(path.read_text().splitlines()) + final).encode())
     parts, class_names = read_video_lists(lists)
@@ -572,7 +565,7 @@ PLAIN = "is no plain path; expected the likes of folder/video.avi"
         ("valid_filename", "a/1.avi\n..\\v.avi\n", "{path}, line 2: '..\\\\v.avi' " + OUTSIDE),
         ("valid_filename", "a/1.avi\nC:\\v.avi\n", "{path}, line 2: 'C:\\\\v.avi' " + OUTSIDE),
         ("valid_filename", "a/1.avi\na\\v.avi\n", "{path}, line 2: 'a\\\\v.avi' " + PLAIN),
-        ("valid_filename", "a/1.avi\n\n", "{path}, line 2: '' " + PLAIN),
+        ("valid_filename", "\na/1.avi\n", "{path}, line 1: is blank; expected the name of a video"),
         ("valid_filename", "a/1.avi\na//2.avi\n", "{path}, line 2: 'a//2.avi' " + PLAIN),
         ("valid_filename", "a/1.avi\na/1.avi\n", "{path}, line 2: 'a/1.avi' stands on line 1 already; remove one"),
         (
@@ -581,8 +574,17 @@ PLAIN = "is no plain path; expected the likes of folder/video.avi"
             "{path}, line 1: 'a/train 1.avi' is in {dir}/train_filename.txt, line 1 too; "
             "a video belongs to one part only",
         ),
-        ("test_filename", "a/1.avi\n", "{dir}/test_labels.txt: has 2 lines, but {path} has 1; expected one a video"),
-        ("test_labels", "0\n2\n", "{path}, line 2: label 2 is out of range; expected 0 to 1"),
+        (
+            "test_filename",
+            "a/1.avi\n",
+            "{dir}/test_labels.txt: has 2 lines, but {path} has 1; expected one line per video",
+        ),
+        (
+            "test_labels",
+            "0\n2\n",
+            "{path}, line 2: label 2 is out of range; expected 0 to 1; correct it, or name the class in "
+            "class_names.txt",
+        ),
         ("train_filename", None, "{path}: no such list"),
         ("class_names", None, "{path}: no such file; expected a folder of lists such as data_lists/ucf11, with class_"),
     ],

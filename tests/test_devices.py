@@ -1,4 +1,4 @@
-"""A batch shared by several devices, and by several hosts, trains the same model as one device does."""
+"""A batch divided among several devices, or several hosts, trains the same model as one device."""
 
 import os
 import socket
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_training import command, data_folder, train  # noqa: F401  (a fixture)
 
-# run by each process: devices, where to write parameters, and for several hosts address, number, and which this is
+# run by each process; arguments: devices, output path; for several hosts also address, number of hosts, this host
 PROGRAM = """
 import sys
 devices, path, *hosts = sys.argv[1:]
@@ -43,18 +43,18 @@ def finish(folder, processes):
         assert process.returncode == 0, output
 
 
-def same(folder, one, other):
-    with np.load(folder / f"{one}.npz") as a, np.load(folder / f"{other}.npz") as b:
+def assert_same(folder, name, other_name):
+    with np.load(folder / f"{name}.npz") as a, np.load(folder / f"{other_name}.npz") as b:
         assert a.files == b.files and len(a.files) > 10
-        for name in set(a.files) - {"decoder_c_tt"}:  # by which the gradient is 0 but for rounding
-            np.testing.assert_allclose(a[name], b[name], rtol=1e-5, atol=1e-8, err_msg=name)
+        for key in set(a.files) - {"decoder_c_tt"}:  # whose gradient is 0 except for rounding
+            np.testing.assert_allclose(a[key], b[key], rtol=1e-5, atol=1e-8, err_msg=key)
         assert a["costs"][-1] < a["costs"][0]
 
 
 @pytest.mark.parametrize("attention", ["location", "mlp"])
 def test_four_devices_equal_one(tmp_path, attention):
     finish(tmp_path, [start(tmp_path, attention, "one", 1, 1), start(tmp_path, attention, "four", 4, 4)])
-    same(tmp_path, "one", "four")
+    assert_same(tmp_path, "one", "four")
 
 
 def free_address():
@@ -67,26 +67,26 @@ def test_two_hosts_equal_one(tmp_path):
     address = free_address()
     processes = [start(tmp_path, "location", f"host{k}", 4, 2, address, 2, k) for k in (0, 1)]
     finish(tmp_path, [start(tmp_path, "location", "one", 1, 1), *processes])
-    same(tmp_path, "one", "host0")
-    same(tmp_path, "one", "host1")
+    assert_same(tmp_path, "one", "host0")
+    assert_same(tmp_path, "one", "host1")
 
 
-def test_a_run_trained_by_two_hosts(data_folder, tmp_path):  # noqa: F811
-    """One run folder, written by the first host; the same model as one host's."""
+def test_run_trained_by_two_hosts_equals_one(data_folder, tmp_path):  # noqa: F811
+    """The first host writes the run folder; the model is the same as with one host."""
     hosts = ("--coordinator", free_address(), "--hosts", 2, "--devices", 2)
-    together = [command(data_folder, tmp_path / "two", *hosts, "--host", k) for k in (0, 1)]
+    commands = [command(data_folder, tmp_path / "two", *hosts, "--host", k) for k in (0, 1)]
     finish(
-        tmp_path, [subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for c in together]
+        tmp_path, [subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for c in commands]
     )
     done = train(data_folder, tmp_path / "one")
     assert done.returncode == 0, done.stderr
-    with np.load(tmp_path / "one" / "model.npz") as one, np.load(tmp_path / "two" / "model.npz") as two:
-        for name in set(one.files) - {"history_errs"}:
-            np.testing.assert_allclose(one[name], two[name], rtol=1e-3, atol=1e-4, err_msg=name)
+    with np.load(tmp_path / "one" / "model.npz") as single, np.load(tmp_path / "two" / "model.npz") as shared:
+        for name in set(single.files) - {"history_errs"}:
+            np.testing.assert_allclose(single[name], shared[name], rtol=1e-3, atol=1e-4, err_msg=name)
     assert (tmp_path / "two" / "result.json").is_file()
 
 
-def test_more_devices_than_there_are(data_folder, tmp_path):  # noqa: F811
+def test_wrong_numbers_of_devices_are_refused(data_folder, tmp_path):  # noqa: F811
     done = train(data_folder, tmp_path / "run", "--devices", 4)
     assert done.returncode == 1 and "option devices is 4; expected at most" in done.stderr, done.stderr
     done = train(data_folder, tmp_path / "run", "--devices", 3)

@@ -6,9 +6,19 @@ import shutil
 import numpy as np
 import pytest
 
-from visual_attention.util import embedded
-from visual_attention.util.data_lists import read_class_names, read_lists
-from visual_attention.util.embedded import ACTIONS, DEPTH, PARTS, extract_cubes, make_embedded, render_video, video_name
+from visual_attention.util.data_lists import PARTS, read_class_names, read_lists
+from visual_attention.util.embedded import (
+    ACTIONS,
+    DEPTH,
+    extract_cubes,
+    files,
+    make_embedded,
+    movement,
+    render_video,
+    video_name,
+    videos,
+)
+from visual_attention.util.embedded.figure import dress
 from visual_attention.util.frame_table import FrameTable
 
 TINY = (1, 1, 1)  # videos a class
@@ -73,7 +83,7 @@ def test_a_set_that_is_there_is_left_alone_and_another_is_an_error(tiny, tmp_pat
 
 
 def test_an_error_on_the_way_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(embedded.FrameTableWriter, "append", lambda *args: 1 / 0)
+    monkeypatch.setattr(files.FrameTableWriter, "append", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         make_embedded(tmp_path / "set", videos_per_class=(1, 1, 1), workers=1)
     assert not list(tmp_path.iterdir())
@@ -97,7 +107,7 @@ def test_unknown_names_are_errors():
 @pytest.mark.parametrize("name", ["walk/test_000", "jack/test_000", "squat_drop/test_000"])
 def test_boxes_are_tight_around_the_figure(name, monkeypatch):
     frames, boxes = render_video(0, name)
-    monkeypatch.setattr(embedded, "_draw_figure", lambda *args: None)
+    monkeypatch.setattr(videos, "draw_figure", lambda *args: None)
     without, _ = render_video(0, name)
     assert (boxes[:, :2] >= 0).all() and (boxes[:, 2:] <= 224).all() and (boxes[:, :2] < boxes[:, 2:]).all()
     for changed, box in zip((frames != without).any(axis=3), boxes, strict=True):
@@ -107,13 +117,13 @@ def test_boxes_are_tight_around_the_figure(name, monkeypatch):
         assert slack.min() >= 0 and slack.max() <= 2
 
 
-@pytest.mark.parametrize("one, other", embedded.BACKWARDS.items())
+@pytest.mark.parametrize("one, other", movement.BACKWARDS.items())
 def test_pairs_of_actions_differ_only_in_their_order(one, other):
     turns = np.arange(24) / 24
-    body, _ = embedded._dress(np.random.default_rng(0))
+    body, _ = dress(np.random.default_rng(0))
 
     def joints(action):  # (24, n)
-        skeleton = embedded._skeleton(embedded._pose(action, turns), action in embedded.SIDE_VIEW, body)
+        skeleton = movement.skeleton(movement.pose(action, turns), action in movement.SIDE_VIEW, body)
         points = [point for _, strokes in skeleton for a, b, _ in strokes for point in (a, b)]
         return np.concatenate(points, axis=1)
 

@@ -1,6 +1,5 @@
 """Real video to frame tables: reading, networks, the folder of a data set, the script. All clips are made here."""
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 from PIL import Image
 from stub_extractor import STUB, make_clip, needs, needs_efficientnet, needs_googlenet, numbers
 
+from visual_attention.commands import extract_features
 from visual_attention.util import features
 from visual_attention.util.data_lists import read_class_names, read_lists
 from visual_attention.util.entries import Entry, find_videos, make_entries
@@ -162,8 +162,9 @@ def test_no_frames_and_broken_frames(tmp_path):
     broken.write_bytes(data)
     with pytest.raises(ValueError) as caught:
         list(read_frames(broken))
+    advice = "copy it again, convert it to keep what it has, or take it out"
     reason = "Invalid data found when processing input"
-    assert str(caught.value) == f"{broken}: cannot be decoded after 0 frames ({reason}); {advice}"
+    assert str(caught.value) == f"{broken}: has 0 of 40 frames ({reason}); {advice}"
 
 
 def test_errors_of_writing(tmp_path):
@@ -206,7 +207,7 @@ def test_extract_cuts_and_lists(tmp_path, monkeypatch, layout):
     assert (test.filenames, test.frame_numbers.tolist(), test.labels.tolist()) == (["long#test"], [25], [1])
     assert read_class_names(out, 2) == ["sit", "jump"]
     table = FrameTable(out / "train_features.h5")
-    assert table.layout == layout and table.features.attrs["extractor"] == "stub"
+    assert table.layout == layout and table.features.attrs["extractor"] == b"stub"
     cubes = table.load()
     assert cubes.shape == (37, 49, 5)
     np.testing.assert_array_equal(cubes[:, 0, 0], [*range(25), *range(12)])
@@ -244,7 +245,7 @@ def test_entry_frames_errors(tmp_path):
             entry_frames(out, name)
         return str(caught.value)
 
-    made_by = "scripts/extract_features.py writes it beside the features"
+    made_by = "visual-attention extract writes it beside the features"
     assert message(FileNotFoundError, "clip") == f"{about}: no such file; {made_by}"
     extract([Entry("clip", "train", clip, 0)], out, tmp_path, ["clip"], STUB, workers=1, progress=False)
     assert message(ValueError, "clap") == (
@@ -259,14 +260,6 @@ def test_entry_frames_errors(tmp_path):
 
 
 # the script
-
-
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("extract_features", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def run_script(*args):
@@ -303,11 +296,14 @@ def test_split_by_video_and_by_time(tmp_path):
     ]
 
 
-def test_errors_of_the_script(tmp_path, script):
-    def message(**kwargs):
-        with pytest.raises((ValueError, OSError)) as caught:
+def test_errors_of_the_script(tmp_path, monkeypatch):
+    """Paths and options are checked before torch is needed; this is tested without torch, installed or not."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+
+    def message(error=(ValueError, OSError), **kwargs):
+        with pytest.raises(error) as caught:
             kwargs = {"videos": tmp_path, "out": tmp_path / "out", "extractor": "googlenet"} | kwargs
-            script.main(script.Options(**kwargs))
+            extract_features.main(extract_features.Options(**kwargs))
         return str(caught.value)
 
     assert message() == f"{tmp_path}: has no videos; expected names that end in {ENDINGS}"
@@ -318,6 +314,8 @@ def test_errors_of_the_script(tmp_path, script):
     assert message(workers=0) == "number of workers is 0; expected at least 1"
     assert message(fps=0) == "fps is 0; expected a positive number of frames a second"
     assert message(videos=None) == "expected --videos DIR and --out DIR, or --top5 PICTURE"
+    expected = "extraction needs torch, which is not installed: pip install .[extract]"
+    assert message(ModuleNotFoundError) == expected
     expected = f"{tmp_path}: class a has fewer than 3 videos, a train, a valid and a test one; "
     assert message(split="video") == expected + "add some, or cut each video with --split time"
     touch(tmp_path, "a.avi")
@@ -340,17 +338,21 @@ def test_script_end_to_end(tmp_path):
     command = "--videos", tmp_path / "videos", "--out", out, "--extractor", "efficientnet-lite0", "--workers", 1
     done = run_script(*command)
     assert done.returncode == 0, done.stderr
-    *lines, speed, written = done.stdout.splitlines()
+    videos, memory, *lines, speed, written = done.stdout.splitlines()
+    assert videos == "2 videos of 2 classes"
+    assert re.fullmatch(r"1 worker\(s\): about 0\.\d GB of memory \([\d.]+ free\)", memory)
     assert re.fullmatch(r"20 frames at [\d.]+ frames/s; the network alone [\d.]+ frames/s on 10 of them", speed)
     assert lines == [
-        "2 videos of 2 classes",
         "train: 2 entries, 12 frames",
         "valid: 2 entries, 4 frames",
         "test: 2 entries, 4 frames",
     ]
     assert written == f"written to {out}"
     again = run_script(*command)
-    assert (again.returncode, again.stdout.splitlines()) == (0, [*lines, f"{out} was finished already"])
+    assert (again.returncode, re.sub(r"[\d.]+ free", "", again.stdout).splitlines()) == (
+        0,
+        [videos, re.sub(r"[\d.]+ free", "", memory), *lines, f"{out} was finished already"],
+    )
     for part, n in (("train", 6), ("valid", 2), ("test", 2)):
         lists, table = read_lists(out, part, n_actions=2), FrameTable(out / f"{part}_features.h5")
         assert lists.filenames == [f"clap/one.mp4#{part}", f"wave/one.mp4#{part}"]
@@ -515,9 +517,9 @@ def test_missing_packages_are_named(monkeypatch, module, use, expected):
 
 
 @needs_efficientnet
-def test_top5_of_a_picture(tmp_path, script, capsys, photo):
+def test_top5_of_a_picture(tmp_path, capsys, photo):
     Image.fromarray(photo[0]).save(tmp_path / "photo.png")
-    script.main(script.Options("efficientnet-lite0", top5=tmp_path / "photo.png"))
+    extract_features.main(extract_features.Options("efficientnet-lite0", top5=tmp_path / "photo.png"))
     lines = [line.split(maxsplit=3) for line in capsys.readouterr().out.splitlines()]
     logits = load_extractor("efficientnet-lite0").classify(photo[:1])[0]
     assert [int(line[0]) for line in lines] == np.argsort(-logits)[:5].tolist()
@@ -525,7 +527,7 @@ def test_top5_of_a_picture(tmp_path, script, capsys, photo):
     np.testing.assert_allclose([float(line[1]) for line in lines], 100 * np.sort(probs)[:-6:-1], atol=0.06)
     (tmp_path / "no.png").write_text("nothing")
     with pytest.raises(ValueError, match="no.png: is not a picture; expected a JPEG, a PNG or the like"):
-        script.main(script.Options("efficientnet-lite0", top5=tmp_path / "no.png"))
+        extract_features.main(extract_features.Options("efficientnet-lite0", top5=tmp_path / "no.png"))
 
 
 @needs_googlenet

@@ -18,6 +18,7 @@ from visual_attention.util import features, video
 from visual_attention.util.data_lists import read_lists, write_class_names
 from visual_attention.util.entries import Entry, entries_of_lists
 from visual_attention.util.features import check_features, extract
+from visual_attention.util.files import SUMS
 from visual_attention.util.frame_table import FrameTable
 from visual_attention.util.workers import only_process
 
@@ -86,7 +87,7 @@ def expected_frames(names):
 def everything(folder):
     """All datasets and texts of a folder, to compare; only the folder's own name may differ."""
     found = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS):
         name = path.relative_to(folder).as_posix()
         if path.suffix == ".h5":
             with h5py.File(path) as file:
@@ -146,7 +147,7 @@ def test_overlapping_splits_share_one_table(videos, splits, tmp_path, monkeypatc
     assert video.entry_frames(moved / "split2", "run/b.mp4").shape[0] == 9
     (moved / "videos_features.h5").unlink()
     text = message(FileNotFoundError, FrameTable, moved / "split1" / "train_features.h5")
-    assert text.startswith(f"{moved}/split1/../videos_features.h5: no such feature file")
+    assert text.startswith(f"{moved}/videos_features.h5: no such feature file")
 
 
 def test_errors_of_lists(lists, splits, videos, tmp_path):
@@ -158,7 +159,7 @@ def test_errors_of_lists(lists, splits, videos, tmp_path):
         )
     names.write_text("sit/d.mp4\n")
     assert message(ValueError, entries_of_lists, lists, videos) == (
-        f"{labels}: has 2 lines, but {names} has 1; expected one a video"
+        f"{labels}: has 2 lines, but {names} has 1; expected one line per video"
     )
     names.write_text("sit/d.mp4\nrun/a.mp4\n")
     assert message(ValueError, entries_of_lists, lists, videos) == (
@@ -198,7 +199,7 @@ def test_broken_videos_stop_or_are_skipped(videos, lists, tmp_path):
     assert check_features(tmp_path / "skip")["train"] == (1, 3)
 
     assert message(ValueError, extract_lists, lists, videos, out, on_error="skip") == (
-        f"train: none of its 2 videos can be read (see {out}.partial/skipped.txt); mend them or change the lists"
+        f"train: none of its 2 videos can be read (see {out}.partial/skipped.txt); correct them or change the lists"
     )
     bad.write_bytes(whole)  # mended files are tried again, the others are not
     (tmp_path / "d.mp4").rename(gone)
@@ -207,6 +208,20 @@ def test_broken_videos_stop_or_are_skipped(videos, lists, tmp_path):
     assert len(log.read_text().splitlines()) == 2 + 3  # batches of d and b
     assert frames_of(out / "train_features.h5") == expected_frames(PARTS["train"])
     assert not (out / "skipped.txt").exists()
+
+
+@pytest.mark.parametrize("on_error", ["stop", "skip"])
+def test_slightly_damaged_videos_are_kept_and_listed(videos, lists, tmp_path, on_error):
+    damaged = make_clip(videos / "run" / "b.avi", CLIPS["run/b.mp4"], 30)
+    data = bytearray(damaged.read_bytes())
+    data[data.index(b"vids") + 32] += 1  # the header promises a frame more
+    (videos / "run" / "b.mp4").write_bytes(data)
+    _, _, _, warnings = extract_lists(lists, videos, tmp_path / "out", on_error=on_error)
+    assert warnings == ["1 of 4 videos slightly damaged but kept, see damaged.txt"]
+    path = videos / "run" / "b.mp4"
+    assert (tmp_path / "out" / "damaged.txt").read_text() == f"{path}\t{path}: has 9 of 10 frames\n"
+    assert not (tmp_path / "out" / "skipped.txt").exists()
+    assert frames_of(tmp_path / "out" / "train_features.h5") == expected_frames(PARTS["train"])
 
 
 def test_video_too_short_for_its_cuts_and_listed_twice(videos, tmp_path):
@@ -282,12 +297,13 @@ def test_finished_and_foreign_folders(videos, lists, tmp_path, monkeypatch):
         assert extract_lists(lists, videos, out) == (0, 0.0, None, [])
     with h5py.File(out / "test_features.h5", "r+") as file:
         file["features"].resize(3, axis=0)
+        file["crc32"].resize(3, axis=0)
     text = message(ValueError, extract_lists, lists, videos, out)
     assert text == f"{out}/test_features.h5: has 3 frames, but test_framenum.txt adds up to 4; extract again"
     (out / "settings.json").unlink()
     text = message(FileExistsError, extract_lists, lists, videos, out)
     assert text == (
-        f"{out}: is there already, and scripts/extract_features.py has not made it; remove it or choose another folder"
+        f"{out}: is there already, and visual-attention extract has not made it; remove it or choose another folder"
     )
 
 

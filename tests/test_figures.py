@@ -1,7 +1,8 @@
-"""The page of figures, the glimpse study, and the numbers behind pictures: against what is known of small cases."""
+"""The figures and their page, the glimpse study, and measurements of glimpses, checked on small cases."""
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,24 +13,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from visual_attention import glimpse_numbers, glimpse_study, run_folder, training
 from visual_attention.actrec import init_params
-from visual_attention.evaluation import evaluate, watch
-from visual_attention.figures import Wanted, make_figures
-from visual_attention.glimpse_study import (
-    location_weights,
-    parse_glimpse,
-    predict_told,
-    redrawn,
-    study,
-    told_model,
-    told_probabilities,
-    without_dropout,
-)
-from visual_attention.model import model_for, trained_model
+from visual_attention.experiment import parameters, run_folder
+from visual_attention.experiment.data import load_coverage, load_part
+from visual_attention.experiment.evaluation import evaluate, watch
+from visual_attention.experiment.parameters import trained_model
+from visual_attention.experiment.runs import evaluate_run
+from visual_attention.model import model_for
 from visual_attention.options import recipe
-from visual_attention.training import load_coverage, load_part
-from visual_attention.util import page
+from visual_attention.presentation import figures, glimpse_numbers
+from visual_attention.presentation.figures import Figure, given_glimpse, study
+from visual_attention.presentation.figures.given_glimpse import parse_glimpse
+from visual_attention.presentation.figures.study import location_weights, redrawn, without_dropout
+from visual_attention.presentation.finished_runs import Choices
+from visual_attention.presentation.page import make_figures, render
 from visual_attention.util.embedded import make_embedded
 
 TINY = {"maxlen": 5, "testing_stride": 7, "dim": 8, "dim_out": 8, "n_layers_lstm": 2, "batch_size": 8}
@@ -42,21 +39,21 @@ def data(tmp_path_factory):
 
 
 def make_run(folder, data, options, tested=True):
-    """A run that was not trained: its initial parameters, sharper where it looks."""
+    """A run that was not trained: initial parameters, with location weights times 4 for sharper glimpses."""
     part = load_part(data, "test", options)
     run_folder.open_run(folder, options, part.digest(), data)
     model = model_for(options, part.table.dtype)
     for name in location_weights(model.tparams):
         model.tparams[name].set_value(4 * np.asarray(model.tparams[name].get_value()))
-    run_folder.write_params(folder / "model.npz", model, [])
+    parameters.write_params(folder / "model.npz", model, [])
     if tested:
-        training.test_run(model, folder, part, {})
+        evaluate_run(model, folder, part, {})
     return folder, part
 
 
 @pytest.fixture(scope="module")
 def runs(data, tmp_path_factory):
-    """Runs of three models, of the first with two seeds."""
+    """Runs of three models; the first has two seeds."""
     folder = tmp_path_factory.mktemp("runs") / "embedded"
     for name in NAMES:
         for seed in (0, 1) if name == NAMES[0] else (0,):
@@ -68,16 +65,16 @@ def runs(data, tmp_path_factory):
 
 
 def test_entropy_movement_overlap():
-    one, uniform = np.eye(4)[:1], np.full((1, 4), 0.25)
-    np.testing.assert_allclose(glimpse_numbers.entropy(np.concatenate([one, uniform])), [0, np.log(4)], atol=1e-12)
-    steps = np.stack([one, one, np.eye(4)[1:2], uniform])  # (T, 1, L)
+    first, uniform = np.eye(4)[:1], np.full((1, 4), 0.25)
+    np.testing.assert_allclose(glimpse_numbers.entropy(np.concatenate([first, uniform])), [0, np.log(4)], atol=1e-12)
+    steps = np.stack([first, first, np.eye(4)[1:2], uniform])  # (T, 1, L)
     np.testing.assert_allclose(glimpse_numbers.movement(steps)[:, 0], [0, 1, 0.75])
-    np.testing.assert_allclose(glimpse_numbers.overlap(one, uniform), [0.25])
+    np.testing.assert_allclose(glimpse_numbers.overlap(first, uniform), [0.25])
     np.testing.assert_allclose(glimpse_numbers.overlap(uniform, uniform), [1])
 
 
-def test_numbers_of_a_model_that_is_known(data):
-    """One that says class 0 at step 1 and class 1 ever after, and looks at location t at step t."""
+def test_numbers_of_a_known_model(data):
+    """The model predicts class 0 at step 1, class 1 at all later steps, and looks at location t at step t."""
     options = recipe("paper", "embedded", **TINY)
 
     class Known:
@@ -87,33 +84,33 @@ def test_numbers_of_a_model_that_is_known(data):
             probs[0, :, 0], probs[1:, :, 1] = 1, 0.8
             return probs, np.repeat(np.eye(49)[:T, None], B, axis=1)
 
-    model, part = Known(), load_part(data, "test", options)  # two steps: 0.5 of class 0, 0.4 of class 1
+    model, part = Known(), load_part(data, "test", options)  # after two steps: 0.5 for class 0, 0.4 for class 1
     model.options = options.replace(last_n=1)
-    found = glimpse_numbers.of_model(model, part, load_coverage(part))
+    numbers = glimpse_numbers.of_model(model, part, load_coverage(part))
     by_class = 100 * np.bincount(part.labels, minlength=8) / len(part.labels)
-    assert found["score_by_steps"] == [by_class[0]] * 2 + [by_class[1]] * 3 and found["score"] == by_class[1]
-    np.testing.assert_allclose(found["entropy"], 0, atol=1e-12)
-    np.testing.assert_allclose(found["movement"], 1)
+    assert numbers["score_by_steps"] == [by_class[0]] * 2 + [by_class[1]] * 3 and numbers["score"] == by_class[1]
+    np.testing.assert_allclose(numbers["entropy"], 0, atol=1e-12)
+    np.testing.assert_allclose(numbers["movement"], 1)
     coverage = load_coverage(part)
-    np.testing.assert_allclose(found["on_figure"], [coverage[part.index[t], t].mean() for t in range(5)])
-    assert found["score"] == evaluate(model, part)[1]
+    np.testing.assert_allclose(numbers["on_figure"], [coverage[part.index[t], t].mean() for t in range(5)])
+    assert numbers["score"] == evaluate(model, part)[1]
 
 
 # ---------------------------------------------------------------- a given glimpse
 
 
-def test_glimpse_of_a_text(tmp_path):
+def test_glimpse_from_text(tmp_path):
     glimpse = parse_glimpse("2,5,1", 49)
     assert glimpse.argmax() == 2 * 7 + 5 and glimpse.sum() == pytest.approx(1)
-    # half a width away, one standard deviation
+    # one location from the centre is half a width, which is one standard deviation
     assert parse_glimpse("3,3,2", 49)[3 * 7 + 4] / parse_glimpse("3,3,2", 49)[24] == pytest.approx(np.exp(-0.5))
     assert parse_glimpse("0,6,0.001", 49).max() == 1 and np.ptp(parse_glimpse("3,3,1e6", 49)) < 1e-9
     path = tmp_path / "glimpse.json"
     weights = np.random.default_rng(0).random((5, 7, 7))
     for value in (weights[0], weights[0].ravel(), weights, weights.reshape(5, 49)):
         path.write_text(json.dumps(value.tolist()))
-        found, flat = parse_glimpse(str(path), 49, 5), value.reshape(-1, 49)
-        np.testing.assert_allclose(found.reshape(-1, 49), flat / flat.sum(axis=1, keepdims=True))
+        glimpse, flat = parse_glimpse(str(path), 49, 5), value.reshape(-1, 49)
+        np.testing.assert_allclose(glimpse.reshape(-1, 49), flat / flat.sum(axis=1, keepdims=True))
 
 
 @pytest.mark.parametrize(
@@ -146,20 +143,21 @@ SWITCHES = {
 
 
 @pytest.mark.parametrize("switches", SWITCHES)
-def test_a_model_told_its_own_glimpse_says_the_same(switches, data, tmp_path):
-    """So h_0, c_0 and everything after the attended vectors are its own; and another glimpse changes what it says."""
+def test_a_model_given_its_own_glimpse_predicts_the_same(switches, data, tmp_path):
+    """So h_0, c_0 and everything after the attended vectors are the model's own. Another glimpse changes the result."""
     changes = dict(SWITCHES[switches])
     options = recipe(changes.pop("recipe_name", "paper"), "embedded", **({**TINY, "n_layers_lstm": 1} | changes))
     run, part = make_run(tmp_path / "run", data, options, tested=False)
     model, batch = trained_model(run, part.table.dtype), next(part.batches(np.arange(10), 8))
     probs, alpha = model.predict(batch)
-    told = told_model(run)
-    np.testing.assert_allclose(predict_told(told, batch, alpha), probs, rtol=2e-5, atol=1e-6)
-    assert np.abs(predict_told(told, batch, np.eye(49)[10]) - probs).max() > 1e-4
-    # of a whole video: its own glimpse cannot be given, as windows overlap; the same one at all steps can, both ways
-    once, each = told_probabilities(told, options, part, 1, [np.eye(49)[10], np.tile(np.eye(49)[10], (5, 1))])
-    np.testing.assert_allclose(once, each)
-    assert once.sum() == pytest.approx(1)
+    given = given_glimpse.model_given_glimpses(run)
+    np.testing.assert_allclose(given.predict(batch, given=alpha)[0], probs, rtol=2e-5, atol=1e-6)
+    assert np.abs(given.predict(batch, given=np.eye(49)[10])[0] - probs).max() > 1e-4
+    # for a whole video, where windows overlap: one glimpse, and the same glimpse repeated at each step
+    glimpses = [np.eye(49)[10], np.tile(np.eye(49)[10], (5, 1))]
+    single, repeated = given_glimpse.video_probabilities(given, options, part, 1, glimpses)
+    np.testing.assert_allclose(single, repeated)
+    assert single.sum() == pytest.approx(1)
 
 
 # ---------------------------------------------------------------- the study
@@ -186,12 +184,12 @@ def test_location_weights(model):
 
 
 def test_the_same_model_without_dropout(data):
-    """The released program halves in testing what was dropped in training; halved weights do the same."""
+    """The released program halves units at test time that had dropout in training. Halved weights give the same."""
     options = recipe("released", "embedded", **{**TINY, "n_layers_lstm": 1}, n_layers_init=3, n_layers_out=3,
                      ctx2out=True, init="glorot")  # fmt: skip
     part = load_part(data, "test", options)
     model, batch = model_for(options, part.table.dtype), next(part.batches(np.arange(8), 8))
-    params, expected = run_folder.params_of(model), model.predict(batch)[0]
+    params, expected = parameters.params_of(model), model.predict(batch)[0]
     plain, halved = without_dropout(options, params)
     assert not plain.use_dropout
     model = model_for(plain, part.table.dtype)
@@ -202,14 +200,15 @@ def test_the_same_model_without_dropout(data):
 
 def test_study_changes_location_weights_alone_until_the_class_is_right(runs, data, monkeypatch):
     run, models = runs / "attention_lambda0" / "seed0", []
-    part, probs = load_part(data, "test", run_folder.load_options(run)[0]), run_folder.load_predictions(run)
+    part = load_part(data, "test", run_folder.load_options(run)[0])
+    probs = run_folder.load_predictions(run, len(part.labels))
     wrong = np.flatnonzero(probs.argmax(axis=1) != part.labels)
-    k = int(min(wrong, key=lambda k: probs[k].max() - probs[k, part.labels[k]]))  # a near miss, that a glimpse can mend
+    k = int(min(wrong, key=lambda k: probs[k].max() - probs[k, part.labels[k]]))  # the nearest miss
     expected, rows, alpha = watch(trained_model(run, part.table.dtype), part, k)
-    monkeypatch.setattr(glimpse_study, "model_for", lambda *a: models.append(model_for(*a)) or models[-1])
-    assert study(run, part, k, random_wrong=True) is None  # the trained weights have it wrong
-    stages = study(run, part, k, seed=3, lrate=0.1, most=100)
-    after, before = run_folder.params_of(models[-1]), run_folder.read_arrays(run / "model.npz")
+    monkeypatch.setattr(study, "model_for", lambda *a: models.append(model_for(*a)) or models[-1])
+    assert study.study(run, part, k, random_wrong=True) is None  # the trained weights are wrong
+    stages = study.study(run, part, k, seed=3, lrate=0.1, most=100)
+    after, before = parameters.params_of(models[-1]), parameters.read_arrays(run / "model.npz")
     for name, value in after.items():
         assert np.array_equal(value, before[name]) == (name != "decoder_W_loc")
     trained, random, last = stages["trained"], stages["random"], stages["optimised"]
@@ -224,77 +223,96 @@ def test_study_changes_location_weights_alone_until_the_class_is_right(runs, dat
 
 
 def test_page(runs):
-    path, seconds = make_figures(runs, Wanted(studies=1))
+    path, seconds = make_figures(runs, Choices(studies=1))
     text, out = path.read_text(), runs / "figures"
-    assert path == runs / "figures.html" and set(seconds) >= {"fps", "lambda", "glimpse", "numbers"}
-    # self-contained: pictures are in it, nothing is fetched
+    assert path == runs / "figures.html" and set(seconds) >= {"frame_rates", "penalty", "given_glimpse", "numbers"}
+    # self-contained: the pictures are inside the page, and nothing is fetched
     sources = re.findall(r'(?:src|href)="([^"]*)"', text)
     assert all(source.startswith(("data:image/png;base64,", "#")) for source in sources) and "<script" not in text
     studies = ["glimpse_study_attention_lambda0", "glimpse_study_attention_mlp_lambda0"]
     pictures = {file.name: Image.open(file).size for file in out.glob("*.png")}
-    assert text.count("<img ") == len(pictures) == 11
+    assert text.count("<img ") == len(pictures) >= 11
     for name in ("over_time_attention_lambda0", "over_time_attention_mlp_lambda0", "lambda", "fps", "given_glimpse",
                  *studies, "glimpses_in_numbers", "scores_in_numbers"):  # fmt: skip
         assert pictures[f"{name}.png"][0] >= 800
     for figure in ("Figs. 1, 4, 6, 8, 10 and 11", "Fig. 3", "Fig. 5", "Fig. 7", "Fig. 9", "no evidence", "pytensor"):
         assert figure in text
-    assert "could not be had" not in text
+    assert "not available" not in text
 
     numbers = json.loads((out / "numbers.json").read_text())
-    assert set(numbers) == {"models", "uniform_entropy", "testing_stride", "given_glimpse", *studies}
+    assert set(numbers) >= {"models", "uniform_entropy", "testing_stride", "given_glimpse", *studies}
     for model in NAMES:
-        found = numbers["models"][model]
-        assert len(found["entropy"]) == len(found["on_figure"]) == len(found["score_by_steps"]) == 5
-        assert len(found["movement"]) == 4 and set(found["score_by_fps"]) == {"6", "10", "15", "30"}
-        assert 0 < max(found["entropy"]) <= numbers["uniform_entropy"] + 1e-6
+        means = numbers["models"][model]
+        assert len(means["entropy"]) == len(means["on_figure"]) == len(means["score_by_steps"]) == 5
+        assert len(means["movement"]) == 4 and set(means["score_by_fps"]) == {"6", "10", "15", "30"}
+        assert 0 < max(means["entropy"]) <= numbers["uniform_entropy"] + 1e-6
         tests = [json.loads((run / "result.json").read_text()) for run in sorted((runs / model).iterdir())]
-        assert found["runs"] == len(tests)
-        assert found["score_by_fps"]["30"] == pytest.approx(np.mean([test["test"] for test in tests]))
+        assert means["runs"] == len(tests)
+        assert means["score_by_fps"]["30"] == pytest.approx(np.mean([test["test"] for test in tests]))
         share = np.mean([test["attention_on_figure"] for test in tests])
-        assert np.mean(found["on_figure"]) == pytest.approx(share, rel=1e-4)
-        assert np.mean(found["uniform_on_figure"]) == pytest.approx(tests[0]["uniform_on_figure"], rel=1e-4)
+        assert np.mean(means["on_figure"]) == pytest.approx(share, rel=1e-4)
+        assert np.mean(means["uniform_on_figure"]) == pytest.approx(tests[0]["uniform_on_figure"], rel=1e-4)
     given = numbers["given_glimpse"]
     true = given["video"].split("/")[0]
     assert given["class_by_location"].count(true) == given["locations_right"]
-    # a location is drawn that changes the class, if there is one
+    # the picture shows a location that changes the class, if there is such a location
     assert (f"predicted {true} " in given["verdict"]) == (given["locations_right"] == 49)
 
 
 def test_page_of_chosen_videos_without_frames(runs, data, tmp_path):
-    """A person's choices; the videos' pictures gone, so that glimpses are drawn alone and the page says so."""
+    """The user's choices are followed. Without frames, glimpses are drawn alone and the page says so."""
     moved = tmp_path / "data"
     moved.mkdir()
     for file in data.iterdir():
         if file.name != "dataset.json":
-            (moved / file.name).symlink_to(file)
+            shutil.copy(file, moved)
     for name in ("attention_lambda0", "attention_lambda1"):
-        (tmp_path / "runs" / name).mkdir(parents=True)
-        (tmp_path / "runs" / name / "seed0").symlink_to(runs / name / "seed0")
-    wanted = Wanted(video=("jack/test_000",), glimpse="1,2,1.5", fps=10, data=moved, studies=0)
-    path, _ = make_figures(tmp_path / "runs", wanted)
+        shutil.copytree(runs / name / "seed0", tmp_path / "runs" / name / "seed0")
+    choices = Choices(video=("jack/test_000",), glimpse="1,2,1.5", fps=10, data=moved, studies=0)
+    path, _ = make_figures(tmp_path / "runs", choices)
     text = path.read_text()
-    assert "frames could not be had, so glimpses are drawn alone" in text and "dataset.json: no such file" in text
+    assert "frames are not available, so glimpses are drawn alone" in text and "dataset.json: no such file" in text
     numbers = json.loads((tmp_path / "runs" / "figures" / "numbers.json").read_text())
     assert numbers["given_glimpse"]["video"] == "jack/test_000" and numbers["given_glimpse"]["glimpse"] == "1,2,1.5"
-    assert not any(name.startswith("glimpse_study") for name in numbers) and "was not asked for" in text
-    assert "table1.csv is not there" in text and "at 10 and at 30 frames a second" in text
+    assert not any(name.startswith("glimpse_study") for name in numbers) and "was left out" in text
+    assert "table1.csv is not there" in text and "at 10 and at 30 frames per second" in text
 
 
-def test_choices_that_cannot_be_had(runs, tmp_path):
+def test_impossible_choices_are_refused(runs, tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no finished run of 'attention_lambda10'.*expected one of atten"):
-        make_figures(runs, Wanted(model="attention_lambda10"))
+        make_figures(runs, Choices(model="attention_lambda10"))
     with pytest.raises(ValueError, match="names no video 'nobody'; expected one of its lines, such as 'walk/test_000'"):
-        make_figures(runs, Wanted(video=("nobody",)))
+        make_figures(runs, Choices(video=("nobody",)))
     script = Path(__file__).parents[1] / "scripts" / "figures.py"
     done = subprocess.run([sys.executable, script, "embedded", "--runs", tmp_path], capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.startswith(f"error: {tmp_path}/embedded: holds no finished run of")
 
 
-def test_page_escapes_what_it_is_told(tmp_path):
+def page_of(text, picture):
+    """A page on which every value is `text`, and every picture `picture`."""
+    table = [text], [[text]]
+    values = dict.fromkeys(("title", "folder", "frames_missing", "versions", "seconds"), text)
+    values |= {"table1": table, "classes": table, "different_options": table, "embedded": True}
+    values |= {"common_options": [[text, text]], "choices": [[text, text]], "learning_curves": picture}
+    values["sections"] = {text: [Figure(text, picture, table=table, note=text), Figure(text)]}
+    return render("figures.html", values)
+
+
+def test_page_escapes_every_value(tmp_path):
     Image.new("RGB", (3, 2)).save(tmp_path / "a.png")
-    text = page.page("a < b", {"x & y": [page.paragraph("<b>"), page.table(["<"], [["&"]]),
-                                         page.picture(tmp_path / "a.png", 'say "<i>"')]})  # fmt: skip
-    assert "<b>" not in text and "<i>" not in text and "a &lt; b" in text and "x &amp; y" in text
+    page = page_of("<i> & \" onload='x'", tmp_path / "a.png")
+    assert "<i>" not in page and 'onload="' not in page and "onload='" not in page
+    assert page.count("&lt;i&gt;") == page_of("TEXT", tmp_path / "a.png").count("TEXT") > 20
+
+
+def test_a_module_in_the_folder_is_a_figure(tmp_path, monkeypatch):
+    (tmp_path / "added.py").write_text("HEADING, POSITION = 'Added', 35\n")
+    monkeypatch.setattr(figures, "__path__", [*figures.__path__, str(tmp_path)])
+    headings = [module.HEADING for module in figures.figure_modules()]
+    assert [heading for heading in headings if heading in ("λ", "Added", "A given glimpse")] == [
+        "λ", "Added", "A given glimpse"
+    ]  # fmt: skip
+    assert len({module.POSITION for module in figures.figure_modules()}) == len(set(headings)) == len(headings)
 
 
 # ---------------------------------------------------------------- the notebook

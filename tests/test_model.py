@@ -8,9 +8,11 @@ import pytensor
 import pytensor.tensor as pt
 import pytest
 
-from visual_attention import actrec, backend, layers
-from visual_attention.model import Model
-from visual_attention.options import MODELS, RECIPES, Options
+from visual_attention import actrec, backends, layers
+from visual_attention.experiment import parameters, run_folder
+from visual_attention.experiment.parameters import trained_model
+from visual_attention.model import Functions, Model, draw_masks, model_for
+from visual_attention.options import MODELS, RECIPES, Options, graph_options
 from visual_attention.util.data_handler import Batch
 
 TINY = Options(
@@ -46,14 +48,12 @@ def make_batch(options, seed=0, n_frames=20):
     return Batch(frames, index, mask, y.astype("int32"), np.arange(B))
 
 
-compiled = functools.lru_cache(lambda options: Model(options, options.floatX))
+compiled = functools.lru_cache(lambda options: Functions(options, options.floatX))
 
 
 def make_model(options, seed=0):
     """A model whose parameters are all far from 0, so that every path counts; compiled once for all tests."""
-    model, rng = compiled(options), np.random.default_rng(seed)
-    backend.set_precision(options.floatX, options.backend)
-    model.start(options)
+    model, rng = Model(options, functions=compiled(graph_options(options))), np.random.default_rng(seed)
     for variable in model.tparams.values():
         variable.set_value(rng.normal(0, 0.5, variable.get_value().shape).astype(options.floatX))
     return model
@@ -63,8 +63,10 @@ def values(model):
     return {name: np.array(variable.get_value()) for name, variable in model.tparams.items()}
 
 
-def dropout_masks(options, rng, size):
-    """What the graph's bits mean: name -> mask of 0 and 2 (released: 1), in the graph's order."""
+def dropout_masks(options, rng):
+    """An update's dropout masks from one draw of random bytes: name -> mask of 0 and 2 (released: 1)."""
+    if not options.use_dropout or options.pooling == "cube":
+        return None
     T, B, d, D = options.maxlen, options.batch_size, options.dim, options.ctx_dim
     shapes = {f"init_{k}": (B, D) for k in range(1, options.n_layers_init)}
     if options.dropout == "paper":
@@ -74,13 +76,13 @@ def dropout_masks(options, rng, size):
         shapes["head_ctx"] = T, B, D
     shapes["head_hidden"] = T, B, options.dim_out
     shapes |= {f"head_{k}": (T, B, options.dim_out) for k in range(1, options.n_layers_out)}
+    size = sum(int(np.prod(rows)) * -(-n // 8) for *rows, n in shapes.values())
     data, masks, start = np.frombuffer(rng.bytes(size), "uint8"), {}, 0
     for name, (*rows, n) in shapes.items():
         n_bytes = int(np.prod(rows)) * -(-n // 8)
         bits = np.unpackbits(data[start : start + n_bytes].reshape(*rows, -1), axis=-1, bitorder="little")
         kept = 2.0 if options.dropout == "paper" else 1.0
         masks[name], start = kept * bits[..., :n], start + n_bytes
-    assert start == size
     return masks
 
 
@@ -102,8 +104,7 @@ def test_update_equals_finite_differences_of_numpy_cost(name):
     options = TINY.replace(**VARIANTS[name])
     model, batch = make_model(options), make_batch(options)
     before, x = values(model), batch.frames[batch.index]
-    dropout = model.graph.dropout
-    drop = dropout_masks(options, np.random.default_rng(5), dropout.size) if dropout else None
+    drop = dropout_masks(options, np.random.default_rng(5))
     cost = model.update(batch, np.random.default_rng(5))
     np.testing.assert_allclose(cost, numpy_model.cost(before, options, x, batch.mask, batch.y, drop), rtol=1e-10)
     gradient, rng, e = {k: before[k] - v for k, v in values(model).items()}, np.random.default_rng(6), 1e-5
@@ -122,18 +123,18 @@ def test_update_equals_finite_differences_of_numpy_cost(name):
 def test_scan_equals_unrolled(name):
     options = TINY.replace(**VARIANTS[name])
     model, batch = make_model(options), make_batch(options)
-    T, n = options.maxlen, options.n_layers_lstm
     frames, index, mask = (pt.as_tensor(v) for v in (batch.frames, batch.index, batch.mask))
-    h, c = actrec.initial_state(model.tparams, options, frames.mean(axis=1), index)
-    table = {"frames": frames}
-    top, glimpses = [], []
-    for t in range(T):
-        now = layers.lstm_cond_step(model.tparams, options, table, index[t], mask[t], None, h, c)
-        h, c = ([now[layers.layer_name(letter, k)] for k in range(n)] for letter in "hc")
-        top.append(h[n - 1])
-        glimpses.append(now["alpha"])
-    probs = actrec.class_probabilities(actrec.class_logits(model.tparams, options, pt.stack(top), None))
-    unrolled = pytensor.function([], [probs, pt.stack(glimpses)], mode="JAX")()
+    h, c = actrec.initial_state(model.tparams, options, actrec.cubes(frames, index), {})
+    alpha = pt.full((options.batch_size, options.n_locations), 1 / options.n_locations)
+    tops, contexts, glimpses = [], [], []
+    for t in range(options.maxlen):
+        X = actrec.cubes(frames, index[t])
+        h, c, alpha, ctx = actrec.step(model.tparams, options, X, mask[t], {}, h, c, alpha, None)
+        tops.append(h[-1])
+        contexts.append(ctx)
+        glimpses.append(alpha)
+    logits = actrec.class_logits(model.tparams, options, pt.stack(tops), pt.stack(contexts), {})
+    unrolled = pytensor.function([], [pt.special.softmax(logits, axis=-1), pt.stack(glimpses)], mode="JAX")()
     for a, b in zip(model.predict(batch), unrolled, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
 
@@ -201,7 +202,7 @@ def test_saturated_logits_give_finite_cost_and_update():
 
 
 def test_adam_is_the_textbook_one():
-    backend.set_precision("float64", "c")
+    backends.set_precision("float64", "c")
     from visual_attention.optimizers import adam
 
     theta = pytensor.shared(np.array([1.0, -2.0]), name="theta", shape=(2,))
@@ -216,26 +217,67 @@ def test_adam_is_the_textbook_one():
         np.testing.assert_allclose(theta.get_value(), expected, rtol=1e-12)
 
 
-def test_dropout_keeps_half_and_doubles_it():
-    bits = np.random.default_rng(0).integers(0, 256, (50, 125), dtype="uint8")
-    masks = layers.unpack(pt.as_tensor(bits), 997).eval()
-    assert masks.shape == (50, 997)
-    assert set(np.unique(masks)) == {0.0, 2.0}
-    assert abs(masks.mean() - 1) < 0.02
+@pytest.mark.parametrize("name", ["attention_lambda0", "released"])
+def test_dropout_masks_are_the_random_bits_in_order(name):
+    """Each mask keeps half; the masks together are one draw of bytes, of which the last bits of a row are not used."""
+    options = TINY.replace(**VARIANTS[name], dim=125, dim_out=997, ctx_dim=61)
+    masks, rng = draw_masks(options, np.random.default_rng(5)), np.random.default_rng(5)
+    expected = dropout_masks(options, rng)
+    assert len(masks) == len(expected) >= 3 and all(mask.dtype == np.uint8 for mask in masks)
+    kept = 2 if options.dropout == "paper" else 1
+    for mask, scaled in zip(masks, expected.values(), strict=True):
+        np.testing.assert_array_equal(kept * mask, scaled)
+        assert set(np.unique(mask)) == {0, 1} and abs(mask.mean() - 0.5) < 3 * 0.5 / np.sqrt(mask.size)
+    rng_of_masks = np.random.default_rng(5)
+    draw_masks(options, rng_of_masks)
+    assert rng_of_masks.bytes(8) == rng.bytes(8)
+
+
+def test_dropout_keeps_the_expectation():
+    """`paper` doubles in training what it keeps, `released` halves in testing."""
+    x, mask = np.array([1.0, -3.0]), np.array([1, 0], "uint8")
+    for convention, training, testing in (("paper", [2, 0], [1, -3]), ("released", [1, 0], [0.5, -1.5])):
+        options = TINY.replace(dropout=convention)
+        np.testing.assert_array_equal(layers.dropout(pt.as_tensor(x), options, pt.as_tensor(mask)).eval(), training)
+        np.testing.assert_array_equal(layers.dropout(pt.as_tensor(x), options).eval(), testing)
+        options = options.replace(use_dropout=False)
+        np.testing.assert_array_equal(layers.dropout(pt.as_tensor(x), options).eval(), x)
 
 
 def test_lambda_is_a_number_in_one_graph():
     """The three lambdas of Table 1 share what is compiled, and their costs differ by the penalty."""
-    from visual_attention.model import model_for
-
     batch, costs, functions = make_batch(TINY), {}, set()
     for alpha_c in (0.0, 1.0, 10.0):
         model = model_for(TINY.replace(alpha_c=alpha_c, n_layers_lstm=1), "float64")
-        functions.add(id(model._update))
+        functions.add(model.functions.compiled_update)
         costs[alpha_c] = model.update(batch, np.random.default_rng(0))
     assert len(functions) == 1
     np.testing.assert_allclose(costs[10.0] - costs[0.0], 10 * (costs[1.0] - costs[0.0]), rtol=1e-6)
     assert costs[1.0] > costs[0.0]
+
+
+@pytest.mark.parametrize("backend_name, name", [("jax", "average_pooled_lstm"), ("c", "softmax_regression")])
+def test_models_of_one_graph_share_what_is_compiled_and_nothing_else(backend_name, name, tmp_path):
+    """Two runs' models side by side, updated in turns, are what each would be alone."""
+    options = TINY.replace(**VARIANTS[name], n_layers_lstm=1, optimizer="adam", lrate=0.1, backend=backend_name)
+    batch, alone = make_batch(options), []
+    for seed in (1, 2):
+        run_folder.open_run(tmp_path / str(seed), options, "digest", tmp_path)
+        parameters.write_params(tmp_path / str(seed) / "model.npz", make_model(options, seed), [])
+        model = trained_model(tmp_path / str(seed), "float64")
+        predicted, rng = model.predict(batch)[0], np.random.default_rng(0)
+        costs = [model.update(batch, rng) for _ in range(3)]
+        alone.append((predicted, costs, model.predict(batch)[0]))
+    assert not np.allclose(alone[0][0], alone[1][0])
+    models = [trained_model(tmp_path / str(seed), "float64") for seed in (1, 2)]
+    predicted = [model.predict(batch)[0] for model in models]
+    rngs = [np.random.default_rng(0), np.random.default_rng(0)]
+    costs = [[model.update(batch, rng) for model, rng in zip(models, rngs, strict=True)] for _ in range(3)]
+    for k, model in enumerate(models):
+        together = predicted[k], [pair[k] for pair in costs], model.predict(batch)[0]
+        for a, b in zip(alone[k], together, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert models[0].functions is models[1].functions
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from test_extraction import hub, make_clip, needs  # noqa: F401  (hub is a fixtu
 from visual_attention.util.data_lists import PARTS, read_lists, read_video_lists
 
 ROOT = Path(__file__).parents[1]
-TINY = ["maxlen=4", "dim=8", "dim_out=8", "batch_size=4", "max_epochs=1", "n_layers_lstm=1", "n_layers_init=1"]
+TINY = ["--maxlen=4", "--dim=8", "--dim-out=8", "--batch-size=4", "--max-epochs=1", "--n-layers-lstm=1",
+        "--n-layers-init=1"]  # fmt: skip
 
 
 def script(name, *arguments):
@@ -54,7 +55,7 @@ def features_and_table(root, data_set, models, hub_folder, tmp_path):
         "--workers",
         1,
     )
-    change = ["--runs", runs, "--seeds", 1, "--workers", 1, "--models", *models, "--change", *TINY]
+    change = ["--runs", runs, "--seeds", 1, "--workers", 1, "--models", *models, *TINY]
     text = script("table1.py", data_set, "--data", data, *change)
     assert "runs to do" in text and "GB of disk" in text
     (row,) = csv.DictReader((runs / data_set / "table1.csv").open()) if len(models) == 1 else [None]

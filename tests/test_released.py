@@ -1,4 +1,4 @@
-"""Recipe `released`: numbers recorded from the released program, its optimizers, checkpoints and scripts."""
+"""Recipe `released`: numbers recorded from the released program, and its optimizers, checkpoints and scripts."""
 
 import json
 import pickle
@@ -13,10 +13,11 @@ import pytest
 from test_model import RELEASED, TINY, make_batch, make_model, values
 from test_training import arrays, data_folder, error_of  # noqa: F401  (a fixture)
 
-from visual_attention import backend, optimizers, released
-from visual_attention.evaluation import window_scores
+from visual_attention import backends, optimizers
+from visual_attention.experiment import released
+from visual_attention.experiment.evaluation import window_scores
+from visual_attention.experiment.replay import replay
 from visual_attention.options import DATA_SETS, Options, recipe
-from visual_attention.replay import replay
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 GOLDEN = Path(__file__).parent / "data"
@@ -31,7 +32,7 @@ def script(name, *arguments):
 
 
 def test_recorded_numbers_in_double_precision(tmp_path):
-    """Every kind of file; the table, the summary, and the same in JSON."""
+    """Every kind of file. The table, the summary and the JSON file agree."""
     done = script("compare_with_released.py", "--golden", GOLDEN, "--float64", "--json", tmp_path / "a" / "errors.json")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
@@ -39,12 +40,12 @@ def test_recorded_numbers_in_double_precision(tmp_path):
     assert [line.split()[0] for line in lines[1:-1]] == names and len(names) == 10
     assert all(line.endswith("  ok") for line in lines[1:-1])
     assert lines[-1].startswith("10 files, 0 off; backend jax, float64; largest errors: outputs ")
-    found = json.loads((tmp_path / "a" / "errors.json").read_text())
-    assert found["off"] == 0 and [entry["file"] for entry in found["files"]] == names
-    checks = {entry["file"]: {c["kind"]: c["error"] for c in entry["checks"]} for entry in found["files"]}
+    report = json.loads((tmp_path / "a" / "errors.json").read_text())
+    assert report["off"] == 0 and [entry["file"] for entry in report["files"]] == names
+    checks = {entry["file"]: {c["kind"]: c["error"] for c in entry["checks"]} for entry in report["files"]}
     assert 0 < checks["model_all_att2.npz"]["gradients"] < 1e-12
     assert checks["windows.npz"] == {"outputs": 0.0} and checks["video_scores.npz"] == {"outputs": 0.0}
-    assert checks["optim_acc_adam.npz"].keys() == {"updates"} and found["largest"]["outputs"] < 1e-12
+    assert checks["optim_acc_adam.npz"].keys() == {"updates"} and report["largest"]["outputs"] < 1e-12
 
 
 @pytest.mark.parametrize(
@@ -63,13 +64,13 @@ def test_recorded_numbers(name, floatX, backend_name):
 
 
 def tampered(tmp_path, name, **changes):
-    """A folder with a copy of a file of recorded numbers with other entries."""
+    """Writes a copy of a file of recorded numbers with changed entries; returns its folder."""
     saved = arrays(GOLDEN / f"{name}.npz")
     np.savez(tmp_path / f"{name}.npz", **{**saved, **{k.replace("__", "/"): v for k, v in changes.items()}})
     return tmp_path
 
 
-def test_a_number_that_is_off_is_told(tmp_path):
+def test_numbers_that_are_off_are_reported(tmp_path):
     saved = arrays(GOLDEN / "model_masktime.npz")
     h, U = saved["o/h"].copy(), saved["g/decoder_U"].copy()
     h[2, 1, 3] += 1e-4
@@ -105,10 +106,10 @@ def test_labels_may_change_within_a_window(tmp_path):
     cost = -(saved["mask"] * np.log(p + 1e-8)).sum()
     changes = {f"{kind}__{name}": cost for kind in ("o", "o64") for name in ("cost0", "cost")}
     outputs, gradients = replay(tampered(tmp_path, "model_masktime", y=y, **changes) / "model_masktime.npz", "float64")
-    assert outputs.good and not gradients.good  # those recorded are of other labels
+    assert outputs.good and not gradients.good  # the recorded gradients belong to other labels
 
 
-def test_files_that_are_none(tmp_path):
+def test_files_without_recorded_numbers_are_reported(tmp_path):
     (tmp_path / "broken.npz").write_bytes(b"PK nothing")
     np.savez(tmp_path / "other.npz", a=1)
     saved = arrays(GOLDEN / "init_plain.npz")
@@ -130,33 +131,33 @@ def test_files_that_are_none(tmp_path):
 
 @pytest.mark.parametrize("multilabel", [False, True])
 def test_saturated_single_precision_follows_double(multilabel):
-    """Logits of +-50, right and wrong, so that probabilities are 0 and 1: cost and every gradient."""
-    found = {}
+    """Cost and every gradient with right and wrong logits of +-50, so that probabilities are 0 and 1."""
+    results = {}
     for floatX in ("float64", "float32"):
         changes = RELEASED | {"pooling": "mean", "multilabel": multilabel, "use_dropout": False, "floatX": floatX}
         options = TINY.replace(**changes)
         model, batch = make_model(options), make_batch(options)
-        for name in model.tparams:  # the same in both, and so large that logits go to the hundreds
+        for name in model.tparams:  # the same values in both precisions, so large that logits reach the hundreds
             value = np.random.default_rng(len(name)).normal(0, 0.5, model.tparams[name].get_value().shape)
             model.tparams[name].set_value(value.astype("float32").astype(floatX))
         model.tparams["ff_logit_b"].set_value(np.array([50, -50, 0], floatX))
         batch.y[:] = [0, 1, 2] if not multilabel else [[1, 0, 0], [0, 1, 0], [1, 1, 1]]
         before, cost = values(model), model.update(batch, None)
-        # what sgd at rate 1 subtracts, in terms of the parameter before; small ones drown in large parameters
-        found[floatX] = {"cost": cost} | {k: before[k].astype("float64") - v for k, v in values(model).items()}
-    for name, exact in found["float64"].items():
-        assert np.isfinite(found["float32"][name]).all()
+        # what sgd at rate 1 subtracts; small gradients are lost to rounding in large parameters
+        results[floatX] = {"cost": cost} | {k: before[k].astype("float64") - v for k, v in values(model).items()}
+    for name, exact in results["float64"].items():
+        assert np.isfinite(results["float32"][name]).all()
         scale = np.abs(exact).max() + (0 if name == "cost" else 0.5)
-        np.testing.assert_allclose(found["float32"][name] / scale, exact / scale, atol=1e-5, err_msg=name)
-    assert found["float64"]["cost"] > 18  # one is wholly wrong: -log 1e-8
+        np.testing.assert_allclose(results["float32"][name] / scale, exact / scale, atol=1e-5, err_msg=name)
+    assert results["float64"]["cost"] > 18  # one window is completely wrong: -log 1e-8
 
 
 # ---------------------------------------------------------------- optimizers
 
 
 def steps(optimizer, n=6):
-    """Values of a parameter under an optimizer whose gradient is 4 theta^3, in double precision."""
-    backend.set_precision("float64", "c")
+    """Yields a parameter with gradient 4 theta^3 after each update of an optimizer, in double precision."""
+    backends.set_precision("float64", "c")
     theta = pytensor.shared(np.array([1.0, -2.0]), name="theta", shape=(2,))
     updates = optimizer(np.float64(123), {"theta": theta}, [pytensor.grad((theta**4).sum(), theta)])
     step = pytensor.function([], [], updates=updates, mode="FAST_COMPILE")
@@ -166,42 +167,42 @@ def steps(optimizer, n=6):
 
 
 def test_adam_released():
-    """Its first step is 2e-4 sqrt(1 - 0.001) / (1 - 0.1) * 0.1 / sqrt(0.001), about 3.5 times its rate."""
+    """The first step is 2e-4 sqrt(1 - 0.001) / (1 - 0.1) * 0.1 / sqrt(0.001), about 3.5 times the rate."""
     theta, m, v = np.array([1.0, -2.0]), 0, 0
-    for t, found in enumerate(steps(optimizers.adam_released), start=1):
+    for t, value in enumerate(steps(optimizers.adam_released), start=1):
         g = 4 * theta**3
         m, v = 0.1 * g + 0.9 * m, 0.001 * g**2 + 0.999 * v
         theta = theta - 2e-4 * np.sqrt(1 - 0.001**t) / (1 - 0.1**t) * m / (np.sqrt(v) + 1e-8)
-        np.testing.assert_allclose(found, theta, rtol=1e-12)
+        np.testing.assert_allclose(value, theta, rtol=1e-12)
         if t == 1:
             np.testing.assert_allclose(1 - theta[0], 3.5 * 2e-4, rtol=0.01)
 
 
 def test_adadelta():
     theta, mean2, step2 = np.array([1.0, -2.0]), 0, 0
-    for found in steps(optimizers.adadelta):
+    for value in steps(optimizers.adadelta):
         g = 4 * theta**3
         mean2 = 0.95 * mean2 + 0.05 * g**2
         step = -np.sqrt(step2 + 1e-6) / np.sqrt(mean2 + 1e-6) * g
         step2, theta = 0.95 * step2 + 0.05 * step**2, theta + step
-        np.testing.assert_allclose(found, theta, rtol=1e-12)
+        np.testing.assert_allclose(value, theta, rtol=1e-12)
 
 
 def test_rmsprop():
     theta, mean, mean2, step = np.array([1.0, -2.0]), 0, 0, 0
-    for found in steps(optimizers.rmsprop):
+    for value in steps(optimizers.rmsprop):
         g = 4 * theta**3
         mean, mean2 = 0.95 * mean + 0.05 * g, 0.95 * mean2 + 0.05 * g**2
         step = 0.9 * step - 1e-4 * g / np.sqrt(mean2 - mean**2 + 1e-4)
         theta = theta + step
-        np.testing.assert_allclose(found, theta, rtol=1e-12)
+        np.testing.assert_allclose(value, theta, rtol=1e-12)
 
 
 # ---------------------------------------------------------------- scores
 
 
-def test_votes_of_last_steps():
-    """Three windows of a video: the average says class 0, the votes say class 1; the first step is not asked."""
+def test_votes_of_the_last_steps():
+    """Of three windows, the average gives class 0 and the votes give class 1; last_n leaves out the first step."""
     probs = np.array([[[0, 1], [0, 1], [0, 1]], [[0.95, 0.05], [0.4, 0.6], [0.4, 0.6]]])  # (T, n, C)
     average = window_scores(Options(last_n=1), probs)
     np.testing.assert_allclose(average, probs[1])
@@ -231,7 +232,7 @@ def python2_pickle(options):
     return (text + ".").encode()
 
 
-def test_options_there_and_back():
+def test_options_survive_a_round_trip():
     for data_set in DATA_SETS:
         ours = recipe("released", data_set)
         back = released.from_released(released.to_released(ours))
@@ -239,14 +240,14 @@ def test_options_there_and_back():
     assert released.to_released(recipe("paper", "ucf11")) is None
 
 
-def test_fps_act_as_they_do_there():
-    """It takes every int(30 / fps)-th frame."""
+def test_fps_act_as_in_the_released_program():
+    """The program takes every int(30 / fps)-th frame."""
     for fps, acts_as in ((30, 30), (15, 15), (12, 15), (20, 30), (10, 10), (6, 6)):
         assert released.from_released({"fps": fps}).fps == acts_as
 
 
-def test_options_of_its_scripts():
-    """What the three scripts of the released program set."""
+def test_options_of_the_released_scripts():
+    """The options that the three scripts of the released program set."""
     ucf11, hmdb51, hollywood2 = (released.to_released(recipe("released", name)) for name in DATA_SETS[:3])
     common = {"ctx_dim": 1024, "maxlen": 30, "batch_size": 128, "max_epochs": 15, "decay_c": 1e-5, "alpha_c": 0,
               "use_dropout": True, "training_stride": 1, "testing_stride": 1, "n_layers_out": 1, "n_layers_init": 1,
@@ -278,7 +279,7 @@ class Malicious:
         (pickle.dumps({"dim": {"a": 1}}, protocol=0), "refused; expected a pickled dict of option names"),
     ],
 )
-def test_pickles_that_are_refused(tmp_path, capsys, content, message):
+def test_bad_pickles_are_refused(tmp_path, capsys, content, message):
     path = tmp_path / "model.npz.pkl"
     path.write_bytes(content)
     with pytest.raises(ValueError) as error:
@@ -289,8 +290,8 @@ def test_pickles_that_are_refused(tmp_path, capsys, content, message):
 
 
 def test_checkpoints_both_ways(data_folder, tmp_path):  # noqa: F811
-    """A run of evaluate_ucf11.py --recipe released leaves what the released program would; that, as Python 2 writes
-    it, is imported and predicts the same."""
+    """evaluate_ucf11.py --recipe released leaves the same files as the released program. Written as Python 2 writes
+    them, they are imported and give the same predictions."""
     run, tiny = tmp_path / "run", "--maxlen 4 --dim 6 --dim-out 5 --batch-size 4 --max-epochs 2".split()
     done = script(
         "evaluate_ucf11.py", "--data", data_folder, "--run", run, "--recipe", "released", *tiny, "--selector",
@@ -307,19 +308,19 @@ def test_checkpoints_both_ways(data_folder, tmp_path):  # noqa: F811
     ]  # fmt: skip
     options = released.read_options(run / "model.npz.pkl")
     assert options["selector"] is True and options["dim"] == 6 and options["optimizer"] == "adam"
-    other = tmp_path / "model_ucf11.npz"
+    checkpoint = tmp_path / "model_ucf11.npz"
     extra = {"zipped_params": np.array({"an": "object"}, dtype=object), "test_err": 0.5}
-    np.savez(other, **extra, **saved)
-    Path(f"{other}.pkl").write_bytes(python2_pickle(options))
-    done = script("import_released.py", other, "--data", data_folder, "--run", tmp_path / "imported")
+    np.savez(checkpoint, **extra, **saved)
+    Path(f"{checkpoint}.pkl").write_bytes(python2_pickle(options))
+    done = script("import_released.py", checkpoint, "--data", data_folder, "--run", tmp_path / "imported")
     assert done.returncode == 0, done.stderr
-    theirs, ours = ((folder / "predictions.csv").read_text() for folder in (tmp_path / "imported", run))
-    assert theirs == ours
+    imported, original = ((folder / "predictions.csv").read_text() for folder in (tmp_path / "imported", run))
+    assert imported == original
     result = json.loads((tmp_path / "imported" / "result.json").read_text())
     assert result["test"] == json.loads((run / "result.json").read_text())["test"]
     assert done.stdout.strip() == f"{tmp_path}/imported: accuracy {result['test']:.2f} % on test"
     done = script("draw_attention.py", tmp_path / "imported", "--video", "none")
-    assert "names no video 'none'" in error_of(done)  # it is a run like others
+    assert "names no video 'none'" in error_of(done)  # it is a run like any other
 
 
 def test_checkpoint_that_does_not_fit(data_folder, tmp_path):  # noqa: F811
@@ -330,14 +331,14 @@ def test_checkpoint_that_does_not_fit(data_folder, tmp_path):  # noqa: F811
     shutil.copy(GOLDEN / "init_plain.npz", checkpoint)
     options = {"dim": 7, "dim_out": 6, "ctx_dim": 5, "n_actions": 4, "maxlen": 4, "batch_size": 4, "optimizer": "adam"}
     Path(f"{checkpoint}.pkl").write_bytes(python2_pickle(options))
-    found = error_of(script("import_released.py", *arguments))
-    assert found == f"error: {checkpoint}: parameter ff_state_W is none; expected (5, 7)"
+    error = error_of(script("import_released.py", *arguments))
+    assert error == f"error: {checkpoint}: parameter ff_state_W is none; expected (5, 7)"
     Path(f"{checkpoint}.pkl").write_bytes(python2_pickle({**options, "dataset": "h2mAP"}))
-    found = error_of(script("import_released.py", *arguments))
-    assert found == f"error: {data_folder}: option multilabel is True; expected False for these data"
+    error = error_of(script("import_released.py", *arguments))
+    assert error == f"error: {data_folder}/test_labels.txt: option multilabel is True; expected False for these data"
     Path(f"{checkpoint}.pkl").write_bytes(python2_pickle({"dim": 7}))
-    found = error_of(script("import_released.py", *arguments))
-    assert found == f"error: {checkpoint}.pkl: has no option ctx_dim; expected the released program's options"
+    error = error_of(script("import_released.py", *arguments))
+    assert error == f"error: {checkpoint}.pkl: has no option ctx_dim; expected the released program's options"
     assert not (tmp_path / "run").exists()
 
 
@@ -361,7 +362,7 @@ def test_old_script_names_have_every_option(name, rate):
     assert done.returncode == 0 and f"(default: {rate})" in text
 
 
-def test_several_labels_by_the_released_recipe(data_folder, tmp_path):  # noqa: F811
+def test_several_labels_with_the_released_recipe(data_folder, tmp_path):  # noqa: F811
     other = tmp_path / "data"
     shutil.copytree(data_folder, other)
     for part in ("train", "valid", "test"):

@@ -1,4 +1,4 @@
-"""From windows to videos to scores: against numbers of the released code, and scikit-learn as a second opinion."""
+"""Scores of windows and videos, compared with the released code's numbers and with scikit-learn."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, confusion_matrix
 
-from visual_attention.evaluation import class_table, score, write_predictions
+from visual_attention.experiment.evaluation import class_table, score
+from visual_attention.experiment.runs import write_predictions
 from visual_attention.options import Options
 from visual_attention.util import metrics
 from visual_attention.util.data_handler import DataHandler
@@ -17,15 +18,15 @@ GOLDEN = np.load(Path(__file__).parent / "data" / "video_scores.npz", allow_pick
 
 
 @pytest.mark.parametrize("case", ["good", "ties", "exact_batches"])
-def test_votes_equal_the_released_codes(case):
+def test_votes_equal_those_of_the_released_code(case):
     labels = GOLDEN[f"{case}/labels"]
-    one_hot = np.eye(99)[GOLDEN[f"{case}/window_predictions"]]  # as evaluation.window_scores makes votes
+    one_hot = np.eye(99)[GOLDEN[f"{case}/window_predictions"]]  # votes, as evaluation.window_scores computes them
     votes = metrics.video_probabilities(one_hot, GOLDEN[f"{case}/window_video"], len(labels))
     assert (votes.argmax(axis=1) == labels).mean() == GOLDEN[f"{case}/accuracy"]
 
 
 @pytest.mark.parametrize("case", ["map_random", "map_all_tied"])
-def test_average_precision_equals_the_released_codes(case):
+def test_average_precision_equals_that_of_the_released_code(case):
     labels = GOLDEN[f"{case}/labels"]
     window_scores, video = GOLDEN[f"{case}/window_predictions"], GOLDEN[f"{case}/window_video"]
     scores = metrics.video_probabilities(window_scores, video, len(labels))
@@ -33,15 +34,15 @@ def test_average_precision_equals_the_released_codes(case):
     np.testing.assert_allclose(score(Options(multilabel=True), scores, labels), 100 * GOLDEN[f"{case}/mAP"])
 
 
-def test_average_precision_equals_scikit_learns():
+def test_average_precision_equals_that_of_scikit_learn():
     rng = np.random.default_rng(0)
-    labels, scores = rng.integers(0, 2, (40, 5)), rng.random((40, 5))  # no ties: they are ranked differently there
+    labels, scores = rng.integers(0, 2, (40, 5)), rng.random((40, 5))  # no ties: scikit-learn ranks them differently
     expected = [average_precision_score(labels[:, c], scores[:, c]) for c in range(5)]
     np.testing.assert_allclose(metrics.average_precision(scores, labels), expected, rtol=1e-12)
 
 
-def test_class_without_positives_does_not_spoil_the_mean():
-    """In the released code it made mAP NaN."""
+def test_class_without_positives_is_left_out_of_the_mean():
+    """In the released code, such a class makes mAP NaN."""
     labels, scores = np.array([[1, 0], [0, 0]]), np.array([[0.2, 0.3], [0.8, 0.1]])
     assert score(Options(multilabel=True), scores, labels) == 50
     table = class_table(Options(multilabel=True, n_actions=2), scores, labels, ["a", "b"])
@@ -61,14 +62,14 @@ def test_confusion_matrix_and_class_table():
     assert table[3] == {"class": "d", "videos": 0, "percent": None}
 
 
-def test_video_probabilities_are_means_of_its_windows():
+def test_video_probabilities_are_means_over_windows():
     window_probs, video = np.array([[1.0, 0], [0, 1], [0.5, 0.5], [0.9, 0.1]]), np.array([0, 0, 0, 1])
     expected = [[0.5, 0.5], [0.9, 0.1]]
     np.testing.assert_allclose(metrics.video_probabilities(window_probs, video, 2), expected)
 
 
 def test_box_coverage():
-    """A box over the whole of location (1, 2) and the left half of (1, 3); 224 pixels, seven strips of 32."""
+    """A box that covers location (1, 2) and the left half of (1, 3), in 224 pixels, which are seven strips of 32."""
     coverage = metrics.box_coverage(np.array([[64, 32, 112, 64]]))
     expected = np.zeros((7, 7))
     expected[1, 2:4] = 1, 0.5

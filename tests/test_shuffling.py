@@ -1,4 +1,4 @@
-"""Frame tables larger than memory: the order of windows, what is read of the disk and how often, memory, resuming."""
+"""Frame tables larger than memory: order of windows, what is read from disk and how often, memory, resuming."""
 
 import os
 import signal
@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from visual_attention.experiment.data import load_part
+from visual_attention.experiment.runs import run_cell
+from visual_attention.experiment.stopping import Interrupted
 from visual_attention.model import Model
 from visual_attention.options import Options
-from visual_attention.run_folder import Interrupted
-from visual_attention.training import load_part, run_cell
 from visual_attention.util.data_handler import DataHandler, read_ahead
 from visual_attention.util.data_lists import write_lists
 from visual_attention.util.frame_table import FrameTable, FrameTableWriter
@@ -29,7 +30,7 @@ def gb(frames):
 
 
 def write_part(folder, numbers, part="train"):
-    """Random cubes, so that no two frames are alike."""
+    """Writes a part of random cubes, so that no two frames are alike."""
     cubes = np.random.default_rng(1).random((sum(numbers), L, D)).astype("float16")
     with FrameTableWriter(folder / f"{part}_features.h5", L, D) as table:
         table.append(cubes)
@@ -46,7 +47,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def reads(monkeypatch):
-    """First and last frame + 1 of everything that is read from now on."""
+    """A list of (first frame, last frame + 1) of every read from now on."""
     seen, read = [], FrameTable.read
 
     def note(table, start, stop):
@@ -66,14 +67,14 @@ def rng(seed=0, epoch=0):
 
 
 def cubes_of(batch):
-    """Those of its windows, (T, n, L, D)."""
+    """The cubes of a batch's windows, (T, n, L, D)."""
     return batch.frames[batch.index][:, : len(batch.windows)]
 
 
 # ---- order
 
 
-def test_an_epoch_has_every_window_once(folder):
+def test_epoch_has_every_window_once(folder):
     data = on_disk(folder)
     np.testing.assert_array_equal(np.sort(data.shuffled(rng())), np.arange(data.n_windows))
 
@@ -95,15 +96,18 @@ def test_global_order_is_uniform_and_so_is_that_of_a_table_in_memory(folder):
 
 
 def test_batches_mix_videos(folder):
-    """As many as the buffer holds (200 frames less two of the longest videos; 14 frames a video), half at the ends."""
+    """A batch mixes about as many videos as the buffer holds; at both ends of the epoch, half as many.
+
+    The buffer has 200 frames minus two of the longest videos; a video has 14 frames on average.
+    """
     data = on_disk(folder)
     order = data.shuffled(rng())
     counts = [len(set(data.video[order[k : k + 16]])) for k in range(0, len(order), 16)]
     assert np.mean(counts) > 6 and min(counts[:-1]) >= 3
 
 
-def test_every_video_may_meet_every_other(folder):
-    """Over epochs, though not within one."""
+def test_any_two_videos_can_share_a_batch(folder):
+    """Over many epochs, though not within one."""
     data, met = on_disk(folder), np.eye(len(NUMBERS), dtype=bool)
     for epoch in range(120):
         order = data.shuffled(rng(0, epoch))
@@ -122,15 +126,15 @@ def test_frames_are_those_of_a_table_in_memory(folder):
     data, in_memory = on_disk(folder), on_disk(folder, budget=NUMBERS.sum())
     order = data.shuffled(rng())
     pairs = zip(data.batches(order, 16), in_memory.batches(order, 16), strict=True)
-    for ours, theirs in pairs:
+    for disk_batch, memory_batch in pairs:
         for name in ("frames", "index", "mask", "y", "windows"):
-            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), err_msg=name)
+            np.testing.assert_array_equal(getattr(disk_batch, name), getattr(memory_batch, name), err_msg=name)
 
 
 @pytest.mark.parametrize("batch_size", [1, 16, 1000])
 @pytest.mark.parametrize("in_order", [False, True])
 def test_every_video_is_read_once_and_whole(folder, reads, batch_size, in_order):
-    """Also by batches that no buffer could hold, and in order, as validation and test read."""
+    """Also with batches larger than any buffer, and in order, as in validation and test."""
     data = on_disk(folder)
     order = np.arange(data.n_windows) if in_order else data.shuffled(rng())
     assert sum(len(batch.windows) for batch in data.batches(order, batch_size)) == data.n_windows
@@ -145,15 +149,15 @@ def test_resuming_reads_only_what_is_still_needed(folder, reads):
     ends = np.cumsum(NUMBERS)
     for first in range(len(whole) + 1):
         reads.clear()
-        for ours, theirs in zip(data.batches(order, 16, first), whole[first:], strict=True):
-            np.testing.assert_array_equal(ours.windows, theirs.windows)
-            np.testing.assert_array_equal(ours.frames, theirs.frames)
+        for resumed, expected in zip(data.batches(order, 16, first), whole[first:], strict=True):
+            np.testing.assert_array_equal(resumed.windows, expected.windows)
+            np.testing.assert_array_equal(resumed.frames, expected.frames)
         needed = np.unique(data.video[order[first * 16 :]])
         assert sorted(reads) == [(ends[k] - NUMBERS[k], ends[k]) for k in needed]
 
 
 def test_memory_stays_within_the_budget(tmp_path):
-    """Everything that is allocated while an epoch is read: the buffer and the batch at hand, not the table."""
+    """The memory allocated while an epoch is read is that of the buffer and the current batch, not of the table."""
     numbers, depth = [20] * 200, 500
     with FrameTableWriter(tmp_path / "train_features.h5", L, depth) as table:
         table.append(np.zeros((sum(numbers), L, depth), "float16"))
@@ -166,7 +170,7 @@ def test_memory_stays_within_the_budget(tmp_path):
         pass
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    two_batches, rest = 2 * 40 * frame, 20 * frame + 40 * sum(numbers)  # a video being checked; numbers of frames
+    two_batches, rest = 2 * 40 * frame, 20 * frame + 40 * sum(numbers)  # a video being checked; frame numbers
     assert 0.7 * budget * frame < peak < budget * frame + two_batches + rest < sum(numbers) * frame / 4
 
 
@@ -180,8 +184,8 @@ def test_memory_stays_within_the_budget(tmp_path):
     st.floats(0, 1),
     st.booleans(),
 )
-def test_any_table_any_budget(tmp_path_factory, numbers, maxlen, skip, stride, batch_size, share, in_order):
-    """Windows longer than videos, strides longer than windows, batches longer than buffers."""
+def test_any_table_and_any_budget(tmp_path_factory, numbers, maxlen, skip, stride, batch_size, share, in_order):
+    """Also windows longer than videos, strides longer than windows, and batches longer than buffers."""
     folder = tmp_path_factory.mktemp("any")
     cubes = write_part(folder, numbers)
     budget = int(share * (sum(numbers) - 1))
@@ -198,8 +202,8 @@ def test_any_table_any_budget(tmp_path_factory, numbers, maxlen, skip, stride, b
 
 
 @pytest.mark.parametrize("numbers", [[30], [1, 2, 30, 4]])
-def test_too_small_a_buffer_is_refused(tmp_path, numbers):
-    """A single video larger than the budget, or few: to mix would be no mixing. What the message asks for suffices."""
+def test_too_small_buffer_is_refused(tmp_path, numbers):
+    """A buffer for fewer than three of the longest videos cannot mix. The size that the message asks for is enough."""
     write_part(tmp_path, numbers)
     data = on_disk(tmp_path, sum(numbers) - 1)
     with pytest.raises(ValueError) as error:
@@ -214,12 +218,12 @@ def test_too_small_a_buffer_is_refused(tmp_path, numbers):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_features_that_are_no_numbers_are_found_while_reading(tmp_path, bad, dtype):
+def test_nan_and_infinite_features_are_detected_while_reading(tmp_path, bad, dtype):
     write_part(tmp_path, NUMBERS)
     with h5py.File(tmp_path / "train_features.h5", "r+") as file:
         flat, attributes = file["features"][:].astype(dtype), dict(file["features"].attrs)
         flat[77, 5] = bad
-        del file["features"]
+        del file["features"], file["crc32"]
         file["features"] = flat
         file["features"].attrs.update(attributes)
     data = on_disk(tmp_path)
@@ -236,7 +240,7 @@ def test_features_that_are_no_numbers_are_found_while_reading(tmp_path, bad, dty
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """Folder and options of a data set of which neither training nor test part fits the budget."""
+    """Folder and options of a data set whose training and test parts both exceed the budget."""
     folder = tmp_path_factory.mktemp("tiny")
     for part, numbers in (("train", NUMBERS[:20]), ("valid", NUMBERS[20:30]), ("test", NUMBERS[30:40])):
         write_part(folder, numbers, part)
@@ -275,8 +279,8 @@ def test_interrupted_and_resumed_training_ends_the_same(tiny, tmp_path, monkeypa
     assert (tmp_path / "run" / "predictions.csv").read_text() == (tmp_path / "undisturbed/predictions.csv").read_text()
 
 
-def test_a_run_keeps_to_its_buffer(tiny, tmp_path):
-    """Another budget is another order of windows, unless windows are drawn from all."""
+def test_run_refuses_another_buffer_size(tiny, tmp_path):
+    """Another budget changes the order of windows, unless they are drawn from the whole table."""
     run(tiny, tmp_path / "run")
     with pytest.raises(ValueError) as error:
         run(tiny, tmp_path / "run", memory_gb=gb(90))
@@ -284,12 +288,12 @@ def test_a_run_keeps_to_its_buffer(tiny, tmp_path):
         f"{tmp_path}/run: holds a run of windows drawn from a buffer of 80 frames there, 90 now (0: from all; "
         "--memory-gb was 1.932e-06, --shuffle buffer). Delete it or choose another folder"
     )
-    of_all = run(tiny, tmp_path / "global", shuffle="global")
-    run(tiny, tmp_path / "global", memory_gb=1.0)  # found finished
-    np.testing.assert_equal(of_all, run(tiny, tmp_path / "in_memory", memory_gb=1.0))
+    drawn_globally = run(tiny, tmp_path / "global", shuffle="global")
+    run(tiny, tmp_path / "global", memory_gb=1.0)  # already finished
+    np.testing.assert_equal(drawn_globally, run(tiny, tmp_path / "in_memory", memory_gb=1.0))
 
 
-def test_too_small_a_buffer_is_said_before_anything_is_written(tiny, tmp_path):
+def test_too_small_buffer_is_refused_before_anything_is_written(tiny, tmp_path):
     with pytest.raises(ValueError, match="too small to shuffle"):
         run(tiny, tmp_path / "run", memory_gb=gb(30))
     assert not (tmp_path / "run").exists()

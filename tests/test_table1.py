@@ -1,7 +1,6 @@
-"""The table that scripts/table1.py writes from results."""
+"""The tables that `visual-attention table1` and `table2` write from results."""
 
 import csv
-import importlib.util
 import json
 import subprocess
 import sys
@@ -10,33 +9,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from visual_attention import actrec, budget
-from visual_attention.cells import Cell
-from visual_attention.options import DATA_SETS, MODELS, RECIPES, recipe
+from visual_attention import actrec
+from visual_attention.commands import command_line, table1
+from visual_attention.experiment import budget
+from visual_attention.experiment.cells import Cell, check_needs
+from visual_attention.options import DATA_SETS, MODELS, RECIPES, TITLES, Options, recipe
+from visual_attention.presentation import table1 as tables
+from visual_attention.util import data_sets
 from visual_attention.util.data_lists import write_lists
 from visual_attention.util.frame_table import FrameTableWriter
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "table1.py"
 
 
-@pytest.fixture(scope="module")
-def table1():
-    spec = importlib.util.spec_from_file_location("table1", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def result(test, share=None):
-    found = {"metric": "accuracy", "test": test, "training_seconds": 2.0, "test_seconds": 0.5}
-    found["classes"] = [{"class": "a", "percent": test}, {"class": "b", "percent": None}]
-    return found | ({} if share is None else {"attention_on_figure": share, "uniform_on_figure": 0.125})
+    values = {"metric": "accuracy", "test": test, "training_seconds": 2.0, "test_seconds": 0.5}
+    values["classes"] = [{"class": "a", "percent": test}, {"class": "b", "percent": None}]
+    return values | ({} if share is None else {"attention_on_figure": share, "uniform_on_figure": 0.125})
 
 
-def test_table(table1, tmp_path):
+def test_table(tmp_path):
     results = {name: [[result(40.0)], [result(44.0)], [result(48.0)]] for name in MODELS}
     results["attention_lambda0"] = [[result(50.0, 0.25)], [result(50.0, 0.27)]]
-    table1.write_table(tmp_path, "embedded", results)
+    tables.write_table(tmp_path, "embedded", results)
     cells = {cell["model"]: cell for cell in json.loads((tmp_path / "table1.json").read_text())["cells"]}
     assert list(cells) == list(MODELS)
     pooled = cells["average_pooled_lstm"]
@@ -56,28 +51,31 @@ def test_table(table1, tmp_path):
     assert "%" not in tex.replace(r"\%", "")
 
 
-def test_one_seed_has_no_deviation(table1, tmp_path):
-    table1.write_table(tmp_path, "embedded", {name: [[result(40.0)]] for name in MODELS})
+def test_one_seed_has_no_deviation(tmp_path):
+    tables.write_table(tmp_path, "embedded", {name: [[result(40.0)]] for name in MODELS})
     assert "| 40.0 |" in (tmp_path / "table1.md").read_text()
 
 
-def test_paper_rows_are_the_papers(table1):
-    """The paper's own rows, in its order; ours that it does not have stand last."""
-    assert list(MODELS)[: len(table1.PAPER_TABLE1)] == list(table1.PAPER_TABLE1)
-    assert set(table1.TITLES) == set(MODELS)
+def test_rows_of_the_paper_come_first():
+    """The paper's rows come first, in its order. Our additional rows come last."""
+    scores = [data_set.table1 for data_set in data_sets.DATA_SETS.values() if data_set.table1]
+    assert len(scores) == 3
+    for rows in scores:
+        assert list(MODELS)[: len(rows)] == list(rows)
+    assert set(TITLES) == set(MODELS)
 
 
-def test_splits_are_averaged(table1, tmp_path):
+def test_splits_are_averaged(tmp_path):
     results = {
         "attention_lambda0": [[result(40.0), result(50.0), result(60.0)], [result(42.0), result(52.0), result(62.0)]]
     }
-    table1.write_table(tmp_path, "hmdb51", results)
+    tables.write_table(tmp_path, "hmdb51", results)
     row = json.loads((tmp_path / "table1.json").read_text())["cells"][0]
     assert row["values_by_seed"] == [50, 52] and row["values_by_split"] == [41, 51, 61] and row["mean"] == 51
     head, line = list(csv.reader((tmp_path / "table1.csv").open()))
     assert head[1:5] == ["hmdb51 accuracy %", "split1", "split2", "split3"]
     assert line[1:5] == ["51.0 ± 1.4", "41.0", "51.0", "61.0"]
-    table1.write_class_table(tmp_path, results)
+    tables.write_class_table(tmp_path, results)
     rows = list(csv.reader((tmp_path / "classes.csv").open()))
     assert rows[1:] == [["a", "51.0"], ["b", ""]]
 
@@ -85,24 +83,44 @@ def test_splits_are_averaged(table1, tmp_path):
 @pytest.mark.parametrize(
     "words, expected",
     [
-        (["max_epochs=2", "lrate=0.5", "use_dropout=False", "pooling=mean"],
-         {"max_epochs": 2, "lrate": 0.5, "use_dropout": False, "pooling": "mean"}),
-        (["max-epochs=2"], {"max_epochs": 2}),
-        (["epochs=2"], "option --change has 'epochs=2'; expected NAME=VALUE, NAME one of scripts/show_recipes.py's"),
-        (["dim=many"], "option --change has 'dim=many'; expected a number"),
-        (["selector=yes"], "option --change has 'selector=yes'; expected selector=True or selector=False"),
+        ("--max-epochs 2 --lrate=0.5 --no-use-dropout --shuffle buffer",
+         {"max_epochs": 2, "lrate": 0.5, "use_dropout": False, "shuffle": "buffer"}),
+        ("--max_epochs 2", {"max_epochs": 2}),
+        ("", {}),
+        ("--epochs 2", "option --epochs is unknown; expected --max-epochs, perhaps; --help lists all of them"),
+        ("--seed 2", "option --seed is unknown; expected --seeds, perhaps; --help lists all of them"),
+        ("--dim many", "error: option --dim is 'many'; expected a whole number"),
+        ("--selector yes", "error: Unrecognized options: yes"),
     ],
 )  # fmt: skip
-def test_changed_options(table1, words, expected):
+def test_changed_options(words, expected, monkeypatch, capsys):
+    """Those that are given change the recipe; the others stay the recipe's."""
+    monkeypatch.setattr(sys, "argv", ["table1", "ucf11", *words.split()])
     if isinstance(expected, dict):
-        assert table1.changes_of(words) == expected
-    else:
-        with pytest.raises(ValueError) as error:
-            table1.changes_of(words)
-        assert str(error.value) == expected
+        assert command_line.parse(table1.Arguments, "").changes == expected
+        return
+    with pytest.raises((ValueError, SystemExit)) as error:
+        command_line.parse(table1.Arguments, "")
+    assert expected in (str(error.value), capsys.readouterr().err.strip())
 
 
-def test_needs_are_those_of_the_parameters():
+def test_help_has_the_text_of_every_option(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["table1", "--help"])
+    with pytest.raises(SystemExit):
+        command_line.parse(table1.Arguments, "")
+    text = capsys.readouterr().out
+    for name in Options.__dataclass_fields__.keys() - set(table1.OPTIONS_OF_ROWS):
+        assert f"--{name.replace('_', '-')}" in text
+    assert "size of each LSTM layer" in text
+
+
+def test_message_before_training_if_pictures_cannot_be_drawn(capsys):
+    assert table1.models_to_draw("ucf11", 49) == table1.DRAWN and not capsys.readouterr().out
+    assert table1.models_to_draw("ucf11", 50) == ()
+    assert capsys.readouterr().out.startswith("ucf11: no pictures will be drawn: 50 locations are no square grid")
+
+
+def test_number_of_parameters_in_the_budget():
     for data_set in DATA_SETS:
         for model in MODELS:
             for name in RECIPES:
@@ -111,22 +129,24 @@ def test_needs_are_those_of_the_parameters():
                 assert budget.n_params(options) == sum(value.size for value in actrec.init_params(options).values())
 
 
-def test_what_does_not_suffice_is_refused(table1, tmp_path, monkeypatch):
+def test_too_little_disk_or_memory_is_refused(tmp_path, monkeypatch):
     for part in ("train", "valid", "test"):
         with FrameTableWriter(tmp_path / f"{part}_features.h5", 49, 64) as table:
             table.append(np.zeros((40, 49, 64)))
         write_lists(tmp_path, part, ["a", "b"], [35, 5], [0, 1])
     options = recipe("paper", "embedded", training_stride=2)
-    assert budget.sizes(tmp_path, options) == ([4, 7, 7], [40 * 49 * 64 * 2 / 1e9] * 3, 2)
+    frame = 49 * 64 * 2 / 1e9
+    expected = budget.Sizes([4, 7, 7], [40 * frame] * 3, [0, 48 * frame, 48 * frame], frame, 2)
+    assert budget.sizes(tmp_path, options) == expected
     cells = {"a": Cell(options, tmp_path / "run", tmp_path)}
     monkeypatch.setattr(budget, "available_gb", lambda folder: (100.0, 0.0))
     with pytest.raises(ValueError, match="needs 0.0 GB of disk, 0.0 are free; give another folder by --runs"):
-        table1.check_needs("embedded", tmp_path / "runs", cells, None)
+        check_needs(tmp_path / "runs", cells, None)
     monkeypatch.setattr(budget, "available_gb", lambda folder: (0.5, 100.0))
     with pytest.raises(ValueError, match="GB of memory, 0.5 are free; expected fewer --workers, or less"):
-        table1.check_needs("embedded", tmp_path / "runs", cells, None)
+        check_needs(tmp_path / "runs", cells, None)
     monkeypatch.setattr(budget, "available_gb", lambda folder: (100.0, 100.0))
-    assert table1.check_needs("embedded", tmp_path / "runs", cells, 3) == 3
+    assert check_needs(tmp_path / "runs", cells, 3) == 3
 
 
 def test_table2(tmp_path):
@@ -138,7 +158,7 @@ def test_table2(tmp_path):
 
     rows, text = table2()
     assert rows[3] == ["Soft attention (this project, measured)", "frames", "not run", "not run"]
-    assert "bash scripts/table1.sh hmdb51 --data DIR makes it" in text and len(rows) == 11
+    assert "visual-attention table1 hmdb51 --data DIR makes it" in text and len(rows) == 11
     (tmp_path / "hmdb51").mkdir()
     cells = [{"model": "attention_lambda0", "mean": 40.04, "deviation": None}]
     (tmp_path / "hmdb51" / "table1.json").write_text(json.dumps({"cells": cells}))

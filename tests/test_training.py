@@ -1,4 +1,4 @@
-"""Runs: what they leave, kill and resume, full disk, bad cost, other options. By the script, as a user starts it."""
+"""Training runs through the script: their files, kill and resume, full disk, infinite cost, changed options."""
 
 import csv
 import json
@@ -13,11 +13,12 @@ import h5py
 import numpy as np
 import pytest
 
-from visual_attention.evaluation import evaluate, watch
-from visual_attention.model import trained_model
-from visual_attention.run_folder import WriteError, load_options, write_file
-from visual_attention.training import load_part
+from visual_attention.experiment.data import load_part
+from visual_attention.experiment.evaluation import evaluate, watch
+from visual_attention.experiment.parameters import trained_model
+from visual_attention.experiment.run_folder import load_options
 from visual_attention.util.data_lists import write_class_names, write_lists
+from visual_attention.util.files import WriteError, write_file
 from visual_attention.util.frame_table import FrameTable, FrameTableWriter
 from visual_attention.util.workers import only_process
 
@@ -27,7 +28,7 @@ TINY = "--maxlen 4 --dim 6 --dim-out 5 --n-layers-lstm 1 --batch-size 4 --max-ep
 
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory):
-    """Two classes told apart by the order of two cubes; the one location that shows them wanders."""
+    """Two classes that differ in the order of feature peaks. The location of the peaks changes in every frame."""
     folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
     for part, n_videos in (("train", 24), ("valid", 8), ("test", 8)):
         labels, numbers = np.arange(n_videos) % 2, rng.integers(3, 9, n_videos)
@@ -68,19 +69,20 @@ def log(run):
 
 
 def assert_same_run(run, other):
-    """Same to the bit: best parameters, last parameters, optimizer's state, log, predictions."""
+    """Bit-identical best parameters, last parameters, optimizer state, log and predictions."""
     for name in ("model.npz", "checkpoint.npz"):
-        ours, theirs = arrays(run / name), arrays(other / name)
-        assert ours.keys() == theirs.keys()
-        for key in ours.keys() - {"position"}:
-            np.testing.assert_array_equal(ours[key], theirs[key], err_msg=key)
+        actual, expected = arrays(run / name), arrays(other / name)
+        assert actual.keys() == expected.keys()
+        for key in actual.keys() - {"position"}:
+            np.testing.assert_array_equal(actual[key], expected[key], err_msg=key)
     assert log(run) == log(other)
     assert (run / "predictions.csv").read_text() == (other / "predictions.csv").read_text()
 
 
-def test_what_a_run_leaves(undisturbed, data_folder):
+def test_files_of_a_run(undisturbed, data_folder):
     assert {path.name for path in undisturbed.iterdir()} == {
         ".lock", "options.json", "log.jsonl", "checkpoint.npz", "model.npz", "predictions.csv", "result.json",
+        "SHA256SUMS",
     }  # fmt: skip
     options = json.loads((undisturbed / "options.json").read_text())
     assert options["options"]["dim"] == 6 and options["options"]["ctx_dim"] == 5 and options["options"]["seed"] == 0
@@ -90,19 +92,19 @@ def test_what_a_run_leaves(undisturbed, data_folder):
     saved = arrays(undisturbed / "model.npz")
     scores = [line["valid_score"] for line in epochs]
     result = json.loads((undisturbed / "result.json").read_text())
-    best = int(np.argmax(scores)) + 1  # it was written after that epoch
+    best = int(np.argmax(scores)) + 1  # model.npz was written after this epoch
     np.testing.assert_allclose(100 * saved["history_errs"][:, 0], scores[:best])
-    assert np.isnan(saved["history_errs"][:, 1]).all()  # the released program's second column, of test scores
+    assert np.isnan(saved["history_errs"][:, 1]).all()  # the released program's second column: test scores
     assert result["valid"] == max(scores) and result["best_epoch"] == best
     rows = list(csv.DictReader((undisturbed / "predictions.csv").open()))
-    right = [row["true"] == row["predicted"] for row in rows]
-    assert len(rows) == 8 and 100 * np.mean(right) == result["test"]
-    assert np.trace(result["confusion_matrix"]) == sum(right)
+    correct = [row["true"] == row["predicted"] for row in rows]
+    assert len(rows) == 8 and 100 * np.mean(correct) == result["test"]
+    assert np.trace(result["confusion_matrix"]) == sum(correct)
     for row in rows:
         np.testing.assert_allclose(float(row["forth"]) + float(row["back"]), 1, atol=2e-6)
 
 
-def test_loaded_again_it_predicts_the_same(undisturbed, data_folder):
+def test_loaded_run_predicts_the_same(undisturbed, data_folder):
     options, folder = load_options(undisturbed)
     assert folder == data_folder
     model, data = trained_model(undisturbed, "float32"), load_part(data_folder, "test", options)
@@ -125,12 +127,12 @@ def wait_for(run, condition, process, seconds=200):
         if (run / "log.jsonl").is_file() and condition(len((run / "log.jsonl").read_text().splitlines())):
             return True
         time.sleep(0.002)
-    raise AssertionError("the run did not get there in time")
+    raise AssertionError("the run did not reach the condition in time")
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_killed_and_resumed_it_ends_the_same(number, status, data_folder, tmp_path, undisturbed):
-    """Each signal twice, at different places; checkpoints after every update, so that most are within an epoch."""
+def test_killed_and_resumed_run_ends_the_same(number, status, data_folder, tmp_path, undisturbed):
+    """Each signal twice, at different moments. A checkpoint follows every update, so most are within an epoch."""
     run, options = tmp_path / "run", ("--checkpoint-seconds", "0")
     stopped = 0
     for lines in (1, 5):
@@ -152,12 +154,20 @@ def test_killed_and_resumed_it_ends_the_same(number, status, data_folder, tmp_pa
     assert_same_run(run, undisturbed)
 
 
-def test_full_disk_and_resumed(data_folder, tmp_path, undisturbed):
+WITH_FULL_DISK = """
+import builtins, runpy, sys
+original, sys.argv = open, sys.argv[1:]
+redirect = lambda path: "/dev/full" if "checkpoint.npz.part" in str(path) else path
+builtins.open = lambda path, *args, **kwargs: original(redirect(path), *args, **kwargs)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_run_resumes_after_a_full_disk(data_folder, tmp_path, undisturbed):
     """The checkpoint goes to a device that is always full."""
     run = tmp_path / "run"
-    run.mkdir()
-    (run / "checkpoint.npz.part").symlink_to("/dev/full")
-    assert error_of(train(data_folder, run)) == (
+    words = [sys.executable, "-c", WITH_FULL_DISK, *command(data_folder, run)[1:]]
+    assert error_of(subprocess.run(words, capture_output=True, text=True, timeout=300)) == (
         f"error: {run}/checkpoint.npz: could not be written ([Errno 28] No space left on device); "
         "free space and start the same command again"
     )
@@ -167,9 +177,9 @@ def test_full_disk_and_resumed(data_folder, tmp_path, undisturbed):
     assert_same_run(run, undisturbed)
 
 
-def test_write_file_keeps_the_old_one(tmp_path):
+def test_failed_write_keeps_the_old_file(tmp_path):
     path = tmp_path / "file"
-    write_file(path, lambda file: file.write(b"old"))
+    write_file(path, b"old")
 
     def fail(file):
         file.write(b"new")
@@ -184,14 +194,14 @@ def test_write_file_keeps_the_old_one(tmp_path):
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_finished_run_is_not_done_again(undisturbed, data_folder):
+def test_finished_run_is_not_repeated(undisturbed, data_folder):
     before = (undisturbed / "result.json").stat().st_mtime_ns
     done = train(data_folder, undisturbed)
     assert done.returncode == 0 and "% on test" in done.stdout
     assert (undisturbed / "result.json").stat().st_mtime_ns == before
 
 
-def test_several_labels_a_video(data_folder, tmp_path):
+def test_several_labels_per_video(data_folder, tmp_path):
     other, run = tmp_path / "data", tmp_path / "run"
     shutil.copytree(data_folder, other)
     for part in ("train", "valid", "test"):
@@ -212,13 +222,13 @@ def test_two_processes_do_not_train_one_run(data_folder, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     with only_process(run, "training this run"):
-        found = error_of(train(data_folder, run))
-    assert found == f"error: {run}: another process is training this run; wait for it or stop it"
+        error = error_of(train(data_folder, run))
+    assert error == f"error: {run}: another process is training this run; wait for it or stop it"
 
 
 @pytest.mark.parametrize("fps, stride", [(30, 1), (30, 3), (15, 1), (10, 2)])
-def test_watch_sees_frames_once_and_in_step(data_folder, undisturbed, fps, stride):
-    """Also where windows overlap or come in several phases: every frame of the first phase, none left out."""
+def test_watch_sees_each_frame_once(data_folder, undisturbed, fps, stride):
+    """Also if windows overlap or come in several phases: every frame of the first phase is seen."""
     options = load_options(undisturbed)[0].replace(fps=fps, testing_stride=stride)
     data, model = load_part(data_folder, "test", options), trained_model(undisturbed, "float32")
     k = int(np.argmax(data.lists.frame_numbers))
@@ -227,7 +237,7 @@ def test_watch_sees_frames_once_and_in_step(data_folder, undisturbed, fps, strid
 
 
 def test_features_of_the_released_program(data_folder, tmp_path):
-    """Channels-first rows without attributes: the depth is given, and the run is the same as with ours."""
+    """They have channels-first rows without attributes, so the depth must be given."""
     other = tmp_path / "data"
     shutil.copytree(data_folder, other)
     for part in ("train", "valid", "test"):
@@ -248,8 +258,8 @@ def error_of(done):
 
 
 def test_other_options_are_refused(undisturbed, data_folder):
-    found = error_of(train(data_folder, undisturbed, "--alpha-c", "1", "--seed", "4"))
-    assert found == (
+    error = error_of(train(data_folder, undisturbed, "--alpha-c", "1", "--seed", "4"))
+    assert error == (
         f"error: {undisturbed}: holds a run of alpha_c 0.0 there, 1.0 now; seed 0 there, 4 now. "
         "Delete it or choose another folder"
     )
@@ -260,68 +270,79 @@ def test_other_data_are_refused(undisturbed, data_folder, tmp_path):
     shutil.copytree(data_folder, other)
     labels = other / "train_labels.txt"
     labels.write_text(labels.read_text()[::-1].strip() + "\n")
-    found = error_of(train(other, undisturbed))
-    assert found == f"error: {undisturbed}: holds a run of other data. Delete it or choose another folder"
+    error = error_of(train(other, undisturbed))
+    assert error == f"error: {undisturbed}: holds a run of other data. Delete it or choose another folder"
 
 
-def test_video_in_two_parts(data_folder, tmp_path):
+def test_video_in_two_parts_is_refused(data_folder, tmp_path):
     other = tmp_path / "data"
     shutil.copytree(data_folder, other)
     names = (other / "test_filename.txt").read_text().replace("test3", "train5")
     (other / "test_filename.txt").write_text(names)
     assert error_of(train(other, tmp_path / "run")) == (
-        f"error: {other}: 1 videos are in train and in test, such as 'train5'; expected each in one part, or scores "
+        f"error: {other}: 1 video(s) are in train and in test, such as 'train5'; expected each in one part, or scores "
         "mean nothing; cut the lists anew"
     )
     assert not (tmp_path / "run").exists()
 
 
-def test_cost_that_is_not_finite_stops(data_folder, tmp_path):
-    """It says where; the checkpoint and the best parameters so far stay."""
-    found = error_of(train(data_folder, tmp_path / "run", "--lrate", "1e30", "--optimizer", "sgd"))
-    assert "the cost is nan at epoch 1, update " in found or "the cost is inf at epoch 1, update " in found
-    assert found.endswith("a smaller --lrate (now 1e+30) usually helps")
+def test_cost_that_is_not_finite_stops_training(data_folder, tmp_path):
+    """The error names the epoch and update."""
+    error = error_of(train(data_folder, tmp_path / "run", "--lrate", "1e30", "--optimizer", "sgd"))
+    assert "the cost is nan at epoch 1, update " in error or "the cost is inf at epoch 1, update " in error
+    assert error.endswith("a smaller --lrate (now 1e+30) usually helps")
 
 
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--fps", "12"], "{data}/train_features.h5: has 30 frames a second; expected a multiple of fps 12"),
+        (
+            ["--fps", "12"],
+            "{data}/train_features.h5: has 30 frames a second; expected a multiple of fps 12; choose another --fps",
+        ),
         (["--ctx-dim", "7"], "{data}/train_features.h5: feature depth is 5, but ctx_dim is 7; set --ctx-dim 5"),
-        (["--n-locations", "49"], "{data}: option n_locations is 49; expected 9 for these data"),
-        (["--n-actions", "1"], "{data}/train_labels.txt, line 2: label 1 is out of range; expected 0 to 0"),
+        (["--n-locations", "49"], "{data}/train_features.h5: option n_locations is 49; expected 9 for these data"),
+        (
+            ["--n-actions", "1"],
+            "{data}/train_labels.txt, line 2: label 1 is out of range; expected 0 to 0; correct it, or name the class "
+            "in class_names.txt",
+        ),
     ],
 )
 def test_wrong_options(data_folder, tmp_path, options, message):
-    found = error_of(train(data_folder, tmp_path / "run", *options))
-    assert found == "error: " + message.format(data=data_folder)
+    error = error_of(train(data_folder, tmp_path / "run", *options))
+    assert error == "error: " + message.format(data=data_folder)
 
 
 @pytest.mark.parametrize(
-    "options, message",
+    "options, status, message",
     [
-        (["--learning-rate", "1"], "Unrecognized options: --learning-rate"),
-        (["--dim", "0"], "option dim is 0; expected"),
+        (
+            ["--learning-rate", "1"],
+            1,
+            "error: option --learning-rate is unknown; expected --lrate, perhaps; --help lists",
+        ),
+        (["--dim", "0"], 2, "option dim is 0; expected"),
     ],
 )
-def test_options_that_cannot_be(data_folder, tmp_path, options, message):
+def test_impossible_options_are_refused(data_folder, tmp_path, options, status, message):
     done = train(data_folder, tmp_path / "run", *options)
-    assert done.returncode == 2 and message in done.stderr and not (tmp_path / "run").exists()
+    assert done.returncode == status and message in done.stderr and not (tmp_path / "run").exists()
 
 
-def test_spoiled_checkpoint(undisturbed, data_folder, tmp_path):
+def test_damaged_checkpoint_is_an_error(undisturbed, data_folder, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(undisturbed, run)
     (run / "result.json").unlink()
     checkpoint = run / "checkpoint.npz"
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    found = error_of(train(data_folder, run))
-    assert found.startswith(f"error: {checkpoint}: not a checkpoint of this run (")
-    assert found.endswith("delete it to begin again")
+    error = error_of(train(data_folder, run))
+    assert error.startswith(f"error: {checkpoint}: not a checkpoint of this run (")
+    assert error.endswith("delete it to begin again")
 
 
-def test_it_learns(data_folder, tmp_path):
-    """Order in time, which no single frame shows, at places that change: attention sees what the class is."""
+def test_attention_learns_an_order_in_time(data_folder, tmp_path):
+    """No single frame shows the class, and the informative location changes, but mlp attention learns it."""
     done = train(
         data_folder, tmp_path / "run", "--model", "attention_mlp_lambda0", "--max-epochs", "40", "--no-use-dropout",
         "--lrate", "0.02", "--dim", "16",

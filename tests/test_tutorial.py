@@ -1,4 +1,4 @@
-"""The tutorial's notebooks run from top to bottom, their exercises' solutions too; what they claim they assert."""
+"""The tutorial's notebooks and the solutions of their exercises run from top to bottom, and assert their claims."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ def sources(notebook, kind):
 
 
 def solutions(notebook):
-    """The folded texts behind the exercises."""
+    """The folded texts of the solutions."""
     return [text for source in sources(notebook, "markdown") for text in SOLUTION.findall(source)]
 
 
@@ -26,25 +26,25 @@ def test_notebook_and_its_solutions_run(path, monkeypatch):
     notebook = nbformat.read(path, 4)
     for text in solutions(notebook):
         notebook.cells += map(nbformat.v4.new_code_cell, re.findall(r"```python\n(.*?)```", text, re.DOTALL))
-    # a cell's error is raised here
+    # raises the error of a failing cell
     nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": path.parent}}).execute()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_is_committed_as_run(path):
+def test_notebook_is_committed_with_its_outputs(path):
     text = path.read_text(encoding="utf-8")
     notebook = nbformat.reads(text, 4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1)) and len(text) < 1e6
     outputs = [out for cell in cells for out in cell.outputs]
     assert outputs and not any(out.output_type == "error" or out.get("name") == "stderr" for out in outputs)
-    assert "site-packages" not in text and "Warning" not in text  # nothing of the machine it ran on
+    assert "site-packages" not in text and "Warning" not in text  # no traces of the machine it ran on
     assert sum("assert " in source for source in sources(notebook, "code")) >= 4
     exercises = re.findall(r"^\*\*\d\.\*\*", "\n".join(sources(notebook, "markdown")), re.MULTILINE)
     assert len(exercises) == len(solutions(notebook)) >= 3
 
 
-def test_there_are_six_and_the_index_links_them():
+def test_index_links_all_six_notebooks():
     index = (NOTEBOOKS[0].parent / "README.md").read_text(encoding="utf-8")
     assert [path.name[0] for path in NOTEBOOKS] == list("123456")
     assert all(f"({path.name})" in index for path in NOTEBOOKS)

@@ -1,12 +1,15 @@
-"""Worker processes end with their parent, however it ends, and are told when it is interrupted."""
+"""Worker processes end with their parent, however it ends, and the death of a worker is noticed."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
+
+from visual_attention.util.workers import interrupt_pool, start_pool
 
 PARENT = """
 import os, sys, time
@@ -32,7 +35,7 @@ def is_alive(pid):
         return file.read().split(")")[-1].split()[0] != "Z"
 
 
-def wait(condition, seconds=60):
+def wait_until(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "too late"
@@ -46,7 +49,22 @@ def test_workers_end_with_their_parent(number, status, tmp_path):
     pids = tmp_path / "pids"
     pids.mkdir()
     parent = subprocess.Popen([sys.executable, tmp_path / "parent.py", pids], stderr=subprocess.DEVNULL)
-    wait(lambda: len(list(pids.iterdir())) == 2)
+    wait_until(lambda: len(list(pids.iterdir())) == 2)
     parent.send_signal(number)
     assert parent.wait(60) == status
-    wait(lambda: not any(is_alive(int(path.name)) for path in pids.iterdir()))
+    wait_until(lambda: not any(is_alive(int(path.name)) for path in pids.iterdir()))
+
+
+def test_the_death_of_any_worker_is_noticed():
+    """Including the last worker, which Python's pool starts after the thread that waits for the workers' death."""
+    for number in range(3):
+        pool = start_pool(3)
+        try:
+            job = pool.submit(time.sleep, 100)
+            workers = list(pool._processes.values())
+            assert len(workers) == 3
+            workers[number].kill()
+            with pytest.raises(BrokenProcessPool):
+                job.result(60)
+        finally:
+            interrupt_pool(pool)

@@ -1,6 +1,6 @@
-"""Frame table and lists -> windows -> batches, read ahead in the background; memory stays bounded.
+"""Frame table and lists -> windows -> batches, which are read ahead in the background with bounded memory.
 
-Windows are the released program's blocks (util/data_handler.py) without its mixing of videos after a shuffle.
+Windows are the released program's blocks (its util/data_handler.py), but a shuffle does not mix up the videos.
 """
 
 import copy
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from visual_attention.util.data_lists import read_lists
 from visual_attention.util.frame_table import FrameTable
@@ -20,9 +21,17 @@ from visual_attention.util.frame_table import FrameTable
 def windows(frame_numbers, maxlen, skip=1, stride=1):
     """All windows of all videos: rows of the frame table (T, n) int32, and the video of each window (n,) int32.
 
-    frame_numbers: frames of each video. A window takes every `skip`-th frame; windows start at the first frame, every
-    `stride` frames, while they fit. A video too short for one gives one, continued by repeating its last frame taken.
+    frame_numbers: number of frames of each video. A window has every `skip`-th of `maxlen` * `skip` frames. The first
+    window of a video starts at its first frame, the next `stride` frames later, as long as they fit. A video that is
+    too short for a window has one window that repeats the last frame taken.
+    ValueError: the indices of so many windows do not fit into the memory of this machine.
     """
+    n = sum(max(n_frames - maxlen * skip, 0) // stride + 1 for n_frames in frame_numbers)
+    if (gb := 4e-9 * n * maxlen) > psutil.virtual_memory().total / 1e9:
+        raise ValueError(
+            f"{n} windows of {maxlen} frames need {gb:.1f} GB for their frames' numbers alone; expected a smaller "
+            "--maxlen, or a larger --training-stride or --testing-stride"
+        )
     steps, index, video = skip * np.arange(maxlen), [], []
     first = 0
     for k, n_frames in enumerate(frame_numbers):
@@ -36,24 +45,24 @@ def windows(frame_numbers, maxlen, skip=1, stride=1):
 
 @dataclass
 class Batch:
-    """B windows as the graph takes them; the last batch is filled up with windows whose mask is 0."""
+    """B windows, as the graph takes them. The last batch is padded with windows whose mask is 0."""
 
     frames: np.ndarray  # (n, L, D)
     index: np.ndarray  # (T, B) int32
     mask: np.ndarray  # (T, B)
     y: np.ndarray  # (B,) int32, or (B, C)
-    windows: np.ndarray  # the (at most B) windows in it
+    windows: np.ndarray  # numbers of the windows in it, B at most
 
 
 class DataHandler:
-    """Windows of one part of a data set.
+    """The windows of one part of a data set. The parameters after `part` are options of a run.
 
         data = DataHandler("data/embedded", "train", maxlen=30, stride=4, ctx_dim=64)
         for batch in read_ahead(data.batches(data.shuffled(rng), batch_size=32)): ...
 
-    A frame table of up to `memory_gb` is held in memory. A larger one is read from disk, by whole videos through a
-    buffer of up to that size where the order of windows allows it; batches read ahead come on top, T * B frames each.
-    ValueError or FileNotFoundError says what is wrong with the folder's files.
+    A frame table of up to `memory_gb` is held in memory. A larger one is read from disk. If the order of the windows
+    allows it, whole videos are then read through a buffer of up to that size. Batches that are read ahead need memory
+    in addition, T * B frames each. ValueError or FileNotFoundError says what is wrong with the files of the folder.
     """
 
     def __init__(self, folder, part, maxlen=30, fps=30, stride=1, n_actions=None, ctx_dim=None, memory_gb=4.0):
@@ -68,15 +77,15 @@ class DataHandler:
             )
         if self.table.fps % fps:
             raise ValueError(
-                f"{self.table.path}: has {self.table.fps} frames a second; expected a multiple of fps {fps}"
+                f"{self.table.path}: has {self.table.fps} frames a second; expected a multiple of fps {fps}; choose "
+                "another --fps"
             )
         self.skip = self.table.fps // fps
-        self.starts = np.cumsum(self.lists.frame_numbers) - self.lists.frame_numbers  # each video's first frame
+        self.starts = np.cumsum(self.lists.frame_numbers) - self.lists.frame_numbers  # first frame of each video
         self.index, self.video = windows(self.lists.frame_numbers, maxlen, self.skip, stride)
-        self.budget = int(memory_gb * 1e9 / self.table.frame_bytes)  # frames
+        self.budget = int(memory_gb * 1e9 / self.table.frame_bytes)  # frames that fit into memory_gb
         self.in_memory = self.table.n_frames <= self.budget
         self.memory = self.table.load() if self.in_memory else None
-        self.placed = None
 
     @property
     def n_windows(self):
@@ -88,19 +97,19 @@ class DataHandler:
         return self.lists.labels
 
     def only(self, videos):
-        """The same data without the windows of other videos (numbers in the lists, ascending); shares the table."""
+        """The same data with the windows of these videos only (numbers in the lists, ascending); shares the table."""
         part, keep = copy.copy(self), np.isin(self.video, videos)
         part.index, part.video = self.index[:, keep], np.searchsorted(videos, self.video[keep]).astype("int32")
         part.lists, part.starts = self.lists.only(videos), self.starts[videos]
         return part
 
-    def place(self, put):
-        """Moves the table in memory to where the backend computes, by `put`."""
-        if self.memory is not None:
-            self.placed, self.memory = put(self.memory), None
+    def release_memory(self):
+        """The table in memory, (n_frames, L, D), which is then no longer held here; None if it is on disk."""
+        memory, self.memory = self.memory, None
+        return memory
 
     def digest(self):
-        """Tells data apart: a hash of lists and shape, and of some frames, since hashing 30 GB takes minutes."""
+        """A hash that tells data apart, of lists, shape and some frames only, as hashing 30 GB takes minutes."""
         shape = (self.table.features.shape, str(self.table.dtype), self.table.layout, self.lists.filenames)
         sha = hashlib.sha256(repr(shape).encode())
         sha.update(self.lists.frame_numbers.tobytes() + self.lists.labels.tobytes())
@@ -109,7 +118,7 @@ class DataHandler:
         return sha.hexdigest()[:16]
 
     def buffer_frames(self, shuffle):
-        """Frames of the buffer that `shuffled` draws from, 0 without one; ValueError where it is too small to mix."""
+        """Frames in the buffer from which `shuffled` draws; 0: there is none. ValueError: it is too small to mix."""
         if self.in_memory or shuffle == "global":
             return 0
         longest, size = int(self.lists.frame_numbers.max()), self.table.frame_bytes / 1e9
@@ -122,77 +131,74 @@ class DataHandler:
         return self.budget
 
     def shuffled(self, rng, shuffle="buffer"):
-        """All windows in random order, which `rng`, the lists and `buffer_frames` alone decide.
+        """All windows in random order, which depends on `rng`, the lists and `buffer_frames` only.
 
-        global, or a table in memory: every order is as likely as any other. buffer, for a table on disk: videos are
-        laid end to end in random order, and each window is drawn from a span of frames around the middle of its video.
-        So a video is needed only while that span lasts, the videos needed at a time fit the budget, and each is read
-        once, whole. At both ends of the epoch the span is folded back: there down to half as many videos are mixed.
+        shuffle `global`, or a table in memory: all orders are equally likely. shuffle `buffer` with a table on disk:
+        the videos are laid end to end in random order, and each window gets a random place in a span of frames around
+        the middle of its video. Windows are taken in the order of their places. A video is then needed only within its
+        span: the videos that are needed at the same time fit into the budget, and each is read once, as a whole. At
+        both ends of the epoch the span is folded back, so that only half as many videos are mixed there.
         """
         frames = self.buffer_frames(shuffle)
         if not frames:
             return rng.permutation(self.n_windows)
         numbers = self.lists.frame_numbers
-        # videos that hang over the ends of the span add at most one of the longest; another is just being read
+        # Videos that reach beyond the ends of the span add at most the longest one; another is being read.
         span = frames - 2 * int(numbers.max())
-        line = rng.permutation(len(numbers))
+        sequence = rng.permutation(len(numbers))
         middle = np.empty(len(numbers))
-        middle[line] = np.cumsum(numbers[line]) - numbers[line] / 2
-        place = np.abs(middle[self.video] + span * (rng.random(self.n_windows) - 0.5))
+        middle[sequence] = np.cumsum(numbers[sequence]) - numbers[sequence] / 2
+        position = np.abs(middle[self.video] + span * (rng.random(self.n_windows) - 0.5))
         end = numbers.sum()
-        return np.argsort(end - np.abs(end - place), kind="stable")
+        return np.argsort(end - np.abs(end - position), kind="stable")
 
-    def batches(self, order, batch_size, first=0, overlapping=False):
-        """Batches of the windows in `order`, from batch number `first` on, as if all before had been taken.
+    def batches(self, order, batch_size, first=0, overlapping=False, frames=None):
+        """Batches of the windows in `order`, from batch number `first` on, as if the batches before it had been made.
 
-        After `place`, they index into the whole table; without it each carries the frames it needs, in an array of
-        always the same shape. overlapping: for windows in order, which share frames. Batches then carry them even after
-        `place`, each once, in as small an array as will do for all batches.
+        Each batch holds the frames that it needs, each frame once, in an array whose shape is the same for all batches.
+        overlapping: windows are in their own order and share frames, so that a smaller array is enough.
+        frames: the whole table, such as the caller's copy on a device. Batches then index into it and copy no frames.
         """
-        gather, capacity = None, len(self.index) * batch_size
-        if overlapping:
-            numbers = [len(np.unique(self.index[:, part])) for part in _parts(order, batch_size)]
-            capacity = min(capacity, _round_size(max(numbers, default=1)))
-        if self.placed is None:
-            gather = self._gatherer(order, batch_size)
+        capacity = frames_of_batches(self.index, order, batch_size) if overlapping else len(self.index) * batch_size
+        gather = self._gatherer(order, batch_size) if frames is None else None
         for number, chosen in list(enumerate(_parts(order, batch_size)))[first:]:
             index = np.zeros((len(self.index), batch_size), "int32")
             index[:, : len(chosen)] = self.index[:, chosen]
-            index[:, len(chosen) :] = self.index[0, chosen[0]]  # what fills up asks for no further frame
+            index[:, len(chosen) :] = self.index[0, chosen[0]]  # padding needs no further frame
             mask = np.zeros(index.shape, "float32")
             mask[:, : len(chosen)] = 1
             y = np.zeros((batch_size, *self.labels.shape[1:]), "int32")
             y[: len(chosen)] = self.labels[self.video[chosen]]
-            if gather is None and not overlapping:
-                yield Batch(self.placed, index, mask, y, chosen)
+            if gather is None:
+                yield Batch(frames, index, mask, y, chosen)
                 continue
             rows, places = np.unique(index, return_inverse=True)
-            if gather is None:
-                frames = self.placed[np.pad(rows, (0, capacity - len(rows)), mode="edge")]
-            else:
-                frames = np.zeros((capacity, self.table.n_locations, self.table.depth), self.table.dtype)
-                gather(rows, frames, number)
-            yield Batch(frames, places.reshape(index.shape).astype("int32"), mask, y, chosen)
+            cubes = np.zeros((capacity, self.table.n_locations, self.table.depth), self.table.dtype)
+            gather(rows, cubes, number)
+            yield Batch(cubes, places.reshape(index.shape).astype("int32"), mask, y, chosen)
 
     def _gatherer(self, order, batch_size):
-        """How to copy frames `rows`, in ascending order, to the first places of `out` for batch `number` of `order`."""
-        if self.in_memory:
-            # the default mode copies twice
+        """A function (rows, out, number) that copies the frames `rows`, in ascending order, to the beginning of `out`.
+
+        number: of the batch in `order` that needs them.
+        """
+        if self.memory is not None:
+            # np.take copies twice in its default mode.
             return lambda rows, out, number: np.take(self.memory, rows, axis=0, out=out[: len(rows)], mode="clip")
         video, batch = self.video[order], np.arange(len(order)) // batch_size
-        first, last = np.zeros((2, len(self.labels)), int)  # batches that need a video; 0 and 0 also if none does
+        first, last = np.zeros((2, len(self.labels)), int)  # batches that need a video; 0 and 0 if none does
         first[video[::-1]], last[video] = batch[::-1], batch
         numbers = self.lists.frame_numbers
         change = np.zeros(len(order) + 1, int)
         np.add.at(change, first, numbers)
         np.add.at(change, last, -numbers)
-        kept = int(np.cumsum(change).max())  # frames of videos that the next batch needs again
+        kept = int(np.cumsum(change).max())  # frames of videos that a later batch needs, too
         if kept + numbers.max() > self.budget:
             return self._read_windows
         return buffered_gatherer(self.table, self.starts, numbers, first, last, kept)
 
     def _read_windows(self, rows, out, number):
-        # neighbours are read at once, up to a number that takes little memory
+        # Neighbouring frames are read together, up to a number that takes little memory.
         runs = np.split(rows, np.union1d(np.flatnonzero(np.diff(rows) > self.skip) + 1, np.arange(256, len(rows), 256)))
         for run in runs:
             self.table.expect(run[0], run[-1] + 1)
@@ -206,49 +212,59 @@ def _parts(order, size):
     return [order[k : k + size] for k in range(0, len(order), size)]
 
 
+def frames_of_batches(index, order, batch_size):
+    """Number of frames in the largest batch, if each frame is stored once; rounded up by `_round_size`.
+
+    index: rows of the windows in the frame table, (T, n).
+    """
+    numbers = [len(np.unique(index[:, part])) for part in _parts(order, batch_size)]
+    return min(len(index) * batch_size, _round_size(max(numbers, default=1)))
+
+
 def _round_size(n):
-    """The smallest of 1, 2, 3, 4, 6, 8, 12, 16, ... that is at least n: few sizes, so that little is compiled."""
+    """The smallest of 1, 2, 3, 4, 6, 8, 12, 16, ... that is at least n: few sizes, as each is compiled."""
     power = 1 << (n - 1).bit_length()
     return power * 3 // 4 if 2 < n <= power * 3 // 4 else power
 
 
 def buffered_gatherer(table, starts, numbers, first, last, kept):
-    """As `_gatherer`: reads a video whole when a batch first needs it, and keeps it until the batch that last does.
+    """Like `_gatherer`, for a table on disk: a video is read for the first batch that needs it, and kept for the last.
 
-    starts, numbers, first, last: of each video its first frame, its frames, and those two batches; kept: frames to be
-    kept at a time at most. One video more is in memory while it is read.
+    starts, numbers, first, last: of each video, its first frame, its number of frames, and these two batches. kept: the
+    largest number of frames that are kept at the same time. One more video is in memory while it is read.
     """
     buffer = np.empty((kept, table.n_locations, table.depth), table.dtype)
-    free, place = np.arange(kept), np.full(table.n_frames, -1)  # where in the buffer a frame is; -1: not there
+    free, slots = np.arange(kept), np.full(table.n_frames, -1)  # slots: where a frame is in the buffer; -1: nowhere
 
     def gather(rows, out, number):
         nonlocal free
         for k in np.flatnonzero(first == number + 1):
             table.expect(starts[k], starts[k] + numbers[k])
         videos = np.unique(np.searchsorted(starts, rows, side="right") - 1)
-        for k in videos[np.argsort(last[videos])]:  # those that leave make room for those that stay
+        for k in videos[np.argsort(last[videos])]:  # videos that leave make room for those that stay
             start, stop = starts[k], starts[k] + numbers[k]
-            own = slice(*np.searchsorted(rows, (start, stop)))
-            where, leaves = place[start:stop], last[k] == number
-            if where[0] >= 0:
-                np.take(buffer, place[rows[own]], axis=0, out=out[own], mode="clip")
+            wanted = slice(*np.searchsorted(rows, (start, stop)))
+            video_slots, leaves = slots[start:stop], last[k] == number
+            if video_slots[0] >= 0:
+                np.take(buffer, slots[rows[wanted]], axis=0, out=out[wanted], mode="clip")
                 if leaves:
-                    free, where[:] = np.append(free, where), -1
+                    free, video_slots[:] = np.append(free, video_slots), -1
             else:
                 cubes = table.read(start, stop)
-                np.take(cubes, rows[own] - start, axis=0, out=out[own], mode="clip")
+                np.take(cubes, rows[wanted] - start, axis=0, out=out[wanted], mode="clip")
                 if not leaves:
-                    where[:], free = free[: len(where)], free[len(where) :]
-                    buffer[where] = cubes
+                    n = len(video_slots)
+                    video_slots[:], free = free[:n], free[n:]
+                    buffer[video_slots] = cubes
 
     return gather
 
 
 def read_ahead(batches, depth=2):
-    """Yields what `batches` yields, made by a thread up to `depth` ahead; its exceptions are raised here."""
+    """Yields the items of `batches`, which a thread makes up to `depth` ahead. Its exceptions are raised here."""
     ready, stop = queue.Queue(depth), threading.Event()
 
-    def put(item):
+    def hand_over(item):
         while not stop.is_set():
             try:
                 return ready.put(item, timeout=0.1)
@@ -258,12 +274,12 @@ def read_ahead(batches, depth=2):
     def work():
         try:
             for batch in batches:
-                put((batch, None))
+                hand_over((batch, None))
                 if stop.is_set():
                     return
-            put((None, None))
+            hand_over((None, None))
         except BaseException as error:
-            put((None, error))
+            hand_over((None, error))
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()

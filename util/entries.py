@@ -1,4 +1,4 @@
-"""What to extract: the lines of a data set's lists and the videos behind them, from class folders or from lists."""
+"""What to extract: entries, each a line of a list with the video behind it, from class folders or from lists."""
 
 import os
 from collections import defaultdict
@@ -11,10 +11,10 @@ from .video import EXTENSIONS
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a part's lists: the frames from start to stop (shares of its length) of one video.
+    """One line of a part's lists: the frames of a video from `start` to `stop`, shares of its length.
 
-    `label` is a class number or, where a video has several labels, a row of 0 and 1. `folder` is the data set within
-    the features' folder, where there are several: a split of HMDB-51.
+    `label` is a class number or, if a video has several labels, a row of 0 and 1. `folder` is the subfolder of the
+    features, if there are several splits, as of HMDB-51.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Entry:
 
     @property
     def table(self):
-        """The path of its part's files before the underscore: train, or split1/train."""
+        """The path of the files of its part, up to the underscore: train, or split1/train."""
         return os.path.join(self.folder, self.part)
 
 
@@ -35,10 +35,10 @@ class Entry:
 
 
 def entries_of_lists(lists, root):
-    """Entries and class names by the lists of a folder, or of its subfolders split1, split2, split3 if it has these.
+    """Entries and class names from the lists of a folder, or of its subfolders split1, split2, ... if it has these.
 
-    A folder holds `<part>_filename.txt` (paths of the videos within `root`), `<part>_labels.txt` and `class_names.txt`.
-    ValueError, FileNotFoundError: lists or root are not there, or what the lists say cannot be.
+    A folder has `<part>_filename.txt` (paths of the videos below `root`), `<part>_labels.txt` and `class_names.txt`.
+    ValueError, FileNotFoundError: lists or root do not exist, or the lists are not valid.
     """
     lists, root = Path(lists), Path(root)
     if not root.is_dir():
@@ -46,14 +46,14 @@ def entries_of_lists(lists, root):
     folders = {path.name: path for path in sorted(lists.glob("split*")) if path.is_dir()} or {"": lists}
     entries, class_names = [], None
     for folder, path in folders.items():
-        parts, own = read_video_lists(path)
+        parts, names = read_video_lists(path)
         for part, of_part in parts.items():
             labels = map(tuple if of_part.multilabel else int, of_part.labels.tolist())
             for name, label in zip(of_part.filenames, labels, strict=True):
                 entries.append(Entry(name, part, root / name, label, folder=folder))
-        if class_names not in (None, own):
+        if class_names not in (None, names):
             raise ValueError(f"{path}/class_names.txt: differs from that of the other splits; expected the same")
-        class_names = own
+        class_names = names
     return entries, class_names
 
 
@@ -61,10 +61,10 @@ def entries_of_lists(lists, root):
 
 
 def entries_of_folders(root, split, fractions):
-    """Entries and class names by the subfolders of `root`, or by its videos, each then a class of its own.
+    """Entries and class names from the subfolders of `root`, or from its videos, each of which is then a class.
 
-    split: video (whole videos, in sorted order), time (every video cut in three), or auto: by video where every class
-    has three. fractions: shares of train, valid and test.
+    split: video (whole videos in sorted order), time (every video is cut in three), or auto: video if every class has
+    at least three. fractions: shares of train, valid and test. ValueError, FileNotFoundError: this cannot be done.
     """
     root = Path(root)
     if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
@@ -82,22 +82,24 @@ def entries_of_folders(root, split, fractions):
 
 
 def find_videos(folder):
-    """{class name: its videos}, both sorted; ValueError or FileNotFoundError where there is nothing to find."""
+    """{class name: paths of its videos}, both sorted. ValueError or FileNotFoundError: the folder has none."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder; expected class subfolders with videos, or videos")
-    direct = [path for path in sorted(folder.iterdir()) if is_video(path)]
-    inside = {
+    videos = [path for path in sorted(folder.iterdir()) if is_video(path)]
+    classes = {
         sub.name: [path for path in sorted(sub.rglob("*")) if is_video(path)]
         for sub in sorted(folder.iterdir())
         if sub.is_dir()
     }
-    inside = {name: videos for name, videos in inside.items() if videos}
-    if direct and inside:
-        raise ValueError(f"{folder}: has videos ({direct[0].name}) beside subfolders with videos; keep either")
-    if not direct and not inside:
+    classes = {name: paths for name, paths in classes.items() if paths}
+    if videos and classes:
+        raise ValueError(f"{folder}: has videos ({videos[0].name}) beside subfolders with videos; keep either")
+    if not videos and not classes:
         raise ValueError(f"{folder}: has no videos; expected names that end in {', '.join(EXTENSIONS)}")
-    classes = inside or {path.stem: [path] for path in direct}
-    if len(classes) < len(inside or direct):
+    if classes:
+        return classes
+    classes = {path.stem: [path] for path in videos}
+    if len(classes) < len(videos):
         raise ValueError(f"{folder}: has two videos of one name, different only in the ending; rename one")
     return classes
 
@@ -107,7 +109,10 @@ def is_video(path):
 
 
 def make_entries(folder, classes, split, fractions):
-    """Entries in order of class and video. Neighbours in sorted order, often of one scene, mostly share a part."""
+    """Entries in the order of classes and videos; see `entries_of_folders`.
+
+    Neighbours in sorted order, which are often of one scene, mostly get the same part.
+    """
     edges = (0, fractions[0], fractions[0] + fractions[1], 1)
     entries = []
     for label, videos in enumerate(classes.values()):
@@ -126,11 +131,11 @@ def make_entries(folder, classes, split, fractions):
 
 
 def by_video(entries):
-    """{path: entries of that video}; ValueError where a video is listed twice in one part."""
+    """{path: entries of that video}. ValueError: a video is listed twice in one part."""
     videos = defaultdict(list)
     for entry in entries:
         videos[entry.path].append(entry)
-    for path, own in videos.items():
-        if len({entry.table for entry in own}) < len(own):
+    for path, entries_of_video in videos.items():
+        if len({entry.table for entry in entries_of_video}) < len(entries_of_video):
             raise ValueError(f"{path}: is listed twice in one part; list it once")
     return videos

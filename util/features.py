@@ -1,8 +1,8 @@
-"""From videos to a data set's folder: frame tables of a network's cubes, the lists beside them, and their origin.
+"""From videos to the folder of a data set: frame tables of a network's cubes, the lists, and where the frames are from.
 
-Every video is decoded once and becomes a piece, a frame table of its own in `<out>.partial/videos`; the tables are made
-of the pieces in the end, and the folder is renamed to `<out>` last. What is in `<out>.partial` is whole at any moment,
-so that a killed extraction goes on where it was.
+Every video is decoded once. It becomes a piece, a frame table of its own in `<out>.partial/videos`. At the end, the
+tables are made of the pieces, and the folder is renamed to `<out>`. Every file in `<out>.partial` is complete at any
+moment, so that a killed extraction can be continued.
 """
 
 import hashlib
@@ -11,25 +11,29 @@ import os
 import shutil
 import time
 import uuid
+import zlib
 from collections import defaultdict
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from . import checks
 from .cluster import run_tasks
 from .data_handler import read_ahead
 from .data_lists import PARTS, read_lists, write_class_names, write_lists
 from .entries import by_video
-from .extractors import SIZE, gpu_is_there
-from .frame_table import FrameTable, FrameTableWriter, flush_to_disk, write_virtual_table
+from .extractors import Extractor, has_gpu
+from .files import SUMS, as_json, write_file, write_sums
+from .frame_table import FrameTable, FrameTableWriter, write_virtual_table
 from .video import read_frames
 from .workers import n_cores, only_process
 
-BLOCK = 256  # frames copied at once from a piece to a table
-OPTIONS = {  # settings, and how a message calls them
+BLOCK = 256  # frames that are copied at once from a piece to a table
+OPTIONS = {  # a setting in settings.json -> its name in messages
     "videos": "--videos",
     "extractor": "--extractor",
     "weights": "weights (SHA-256)",
@@ -42,79 +46,105 @@ OPTIONS = {  # settings, and how a message calls them
 }
 
 
-def extract(
-    entries,
-    out,
-    root,
-    class_names,
-    extractor,
-    fps=30,
-    batch_size=8,
-    dtype="float16",
-    layout="location",
-    on_error="stop",
-    workers=None,
-    cluster=None,
-    progress=True,
-):
-    """Writes the folder `out` of a data set, or goes on with it, or only checks a finished one.
+@dataclass(frozen=True)
+class Settings:
+    """How frames are made and stored."""
 
-    It holds, for every part, `<part>_features.h5` and `<part>_{filename,framenum,labels}.txt`; class_names.txt;
-    dataset.json, which says how the frames were made and which of them an entry has; settings.json; and skipped.txt if
-    videos were. Entries of several folders (splits, whose videos overlap) get these in subfolders, where the tables are
-    HDF5 virtual datasets onto one `videos_features.h5` beside them.
+    extractor: Extractor
+    fps: float = 30
+    """frames per second to take"""
+    batch_size: int = 8
+    """frames that the network sees at once"""
+    dtype: str = "float16"
+    """precision of the frame tables"""
+    layout: str = "location"
+    """layout of the frame tables"""
+    on_error: str = "stop"
+    """what happens with a video that cannot be read, or of which much is missing: stop (ValueError, OSError), or skip
+    (it is in no list). A slightly damaged video is kept; video_check.py says what that means."""
 
-    on_error: what becomes of a video that cannot be read: stop (ValueError, OSError) or skip (no list has it).
-    workers, cluster: as of `run_tasks`; the result is the same to the bit on processors of one kind. Without either,
-    a process a core, or this one alone where there is a GPU.
+    def record(self, entries, root, class_names):
+        """The content of settings.json, which decides whether an extraction can be continued."""
+        extractor = self.extractor
+        record = {"videos": str(root), "extractor": extractor.name, "weights": extractor.weights_digest()}
+        record |= {"fps": self.fps, "size": extractor.size, "dtype": self.dtype, "layout": self.layout}
+        return record | {"batch_size": self.batch_size, "entries": _digest(entries, root, class_names)}
 
-    Returns the number of frames made by this call, the seconds that took, the processes that did it (None: a cluster),
-    and warnings, a line each.
+
+def extract(entries, out, root, class_names, extractor, *, workers=None, cluster=None, progress=True, **settings):
+    """Writes the folder `out` of a data set, continues an interrupted extraction to it, or only checks a finished one.
+
+    `out` holds, for every part, `<part>_features.h5` and `<part>_{filename,framenum,labels}.txt`; class_names.txt;
+    dataset.json, which says how the frames were made and which of them an entry has; settings.json; and, if there are
+    such videos, skipped.txt and damaged.txt, one line per video with its path and what is wrong. If the entries are of
+    several folders (splits, whose videos overlap), these files are in subfolders. The tables are then HDF5 virtual
+    datasets that show rows of one `videos_features.h5` beside the subfolders.
+
+    root: folder of the videos. settings: the fields of `Settings`. workers, cluster: as for `run_tasks`; the result is
+    the same to the bit on CPUs of one kind. If neither is given: `default_workers`.
+
+    Returns the number of frames that this call made, the seconds it took, the number of processes (None: a cluster),
+    and warnings, one line each.
     FileExistsError: `out` or `<out>.partial` was made with other settings, or is something else. ValueError, OSError:
-    a video cannot be read; a part has no videos left; no space.
+    a video cannot be read; a part has no videos left; the disk is full.
     """
-    if not 0 < fps < float("inf"):
-        raise ValueError(f"fps is {fps}; expected a positive number of frames a second")
-    for name, value in {"batch size": batch_size, "number of workers": workers}.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{name} is {value}; expected at least 1")
-    out, root = Path(out).resolve(), Path(root).resolve()
-    settings = {"videos": str(root), "extractor": extractor.name, "weights": extractor.weights_digest(), "fps": fps}
-    settings |= {"size": SIZE, "dtype": dtype, "layout": layout, "batch_size": batch_size}
-    settings["entries"] = _digest(entries, root, class_names)
+    settings = Settings(extractor, **settings)
+    check_numbers(settings.fps, settings.batch_size, workers)
+    out, root_as_given, root = Path(out).resolve(), os.path.abspath(root), Path(root).resolve()
+    record = settings.record(entries, root, class_names)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        _check_settings(out, settings, "remove it or choose another folder")
-        shutil.rmtree(out / "videos", ignore_errors=True)  # a process killed in its last moment leaves it
+        _check_settings(out, record, "remove it or choose another folder")
+        shutil.rmtree(out / "videos", ignore_errors=True)  # left by a process that was killed in its last moment
         check_features(out)
         return 0, 0.0, None, []
 
-    partial = out.with_name(f"{out.name}.partial")
+    partial, videos = out.with_name(f"{out.name}.partial"), by_video(entries)
+    if settings.on_error == "stop" and not partial.exists():
+        _check_presence(videos)
     partial.mkdir(parents=True, exist_ok=True)
     with only_process(partial, "extracting features to it"):
-        if set(os.listdir(partial)) - {".lock", "settings.json.part"}:
-            _check_settings(partial, settings, "give the former options, or remove it to begin anew")
-        else:
-            _write(partial / "settings.json", json.dumps(settings, indent=1) + "\n")
-        videos = by_video(entries)
+        _begin_or_continue(partial, record)
         began = time.monotonic()
         if cluster is not None:
             workers = None
         elif workers is None:
-            workers = 1 if gpu_is_there() else min(n_cores(), len(videos))
-        records, new_frames = _make_pieces(
-            videos, partial / "videos", extractor, fps, batch_size, dtype, on_error, workers, cluster, progress
-        )
+            workers = default_workers(len(videos))
+        try:
+            records, new_frames = _make_pieces(videos, partial / "videos", settings, workers, cluster, progress)
+        except BaseException:
+            if not any(partial.glob("videos/*.json")):  # no video is done, so there is nothing to continue
+                shutil.rmtree(partial, ignore_errors=True)
+            raise
         seconds = time.monotonic() - began
-        warnings = _report_skipped(partial, entries, records, class_names)
+        warnings = _report(partial, entries, records, class_names)
         records = {path: record for path, record in records.items() if "error" not in record}
         entries = [entry for entry in entries if entry.path in records]
-        _make_tables(entries, records, partial, extractor, fps, dtype, layout, progress)
-        _write_descriptions(entries, records, partial, out, root, class_names, fps, extractor)
+        _make_tables(entries, records, partial, settings, progress)
+        paths = {e.path: Path(os.path.relpath(os.path.abspath(e.path), root_as_given)).as_posix() for e in entries}
+        _write_lists(entries, records, partial, class_names)
+        origin = {"source": "videos", "root": str(root), "fps": settings.fps}
+        origin |= {"size": extractor.size, "extractor": extractor.name}
+        _write_descriptions(entries, paths, records, partial, out.name, origin)
+        _write_sums(partial)
         check_features(partial)
         (partial / ".lock").unlink()
         os.rename(partial, out)
     shutil.rmtree(out / "videos")
     return new_frames, seconds, workers, warnings
+
+
+def check_numbers(fps, batch_size, workers):
+    """Raises ValueError where `extract` cannot take these values. workers may be None."""
+    if not 0 < fps < float("inf"):
+        raise ValueError(f"fps is {fps}; expected a positive number of frames a second")
+    for name, value in {"batch size": batch_size, "number of workers": workers}.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is {value}; expected at least 1")
+
+
+def default_workers(n_videos):
+    """One process per core, or only this one if there is a GPU."""
+    return 1 if has_gpu() else min(n_cores(), n_videos)
 
 
 def _digest(entries, root, class_names):
@@ -124,51 +154,66 @@ def _digest(entries, root, class_names):
     return hashlib.sha256(json.dumps([lines, class_names]).encode()).hexdigest()[:16]
 
 
-def _check_settings(folder, settings, advice):
+def _check_presence(videos):
+    missing = [path for path in videos if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{missing[0]}: no such file ({len(missing)} of {len(videos)} videos are missing); expected what the lists "
+            "name; correct --videos or --lists, or leave them out by --on-error skip"
+        )
+
+
+def _begin_or_continue(partial, record):
+    """Writes settings.json into an empty folder, or checks that what is in the folder was made with these settings."""
+    if set(os.listdir(partial)) - {".lock", SUMS, f"{SUMS}.part", "settings.json.part"}:
+        _check_settings(partial, record, "give the former options, or remove it to begin anew")
+    else:
+        content = as_json(record, indent=1)
+        write_sums(partial, [], {"settings.json": content})
+        write_file(partial / "settings.json", content)
+
+
+def _check_settings(folder, record, advice):
     path = folder / "settings.json"
     if not path.is_file():
-        raise FileExistsError(f"{folder}: is there already, and scripts/extract_features.py has not made it; {advice}")
-    former = json.loads(path.read_text(encoding="utf-8"))
+        raise FileExistsError(f"{folder}: is there already, and visual-attention extract has not made it; {advice}")
+    former = checks.read_json(path, {}, advice)
     for key, name in OPTIONS.items():
-        if former.get(key) != settings[key]:
-            raise FileExistsError(f"{folder}: was made with {name} {former.get(key)}, not {settings[key]}; {advice}")
-
-
-def _write(path, text, attempt="part"):
-    """A file under its name only when whole and on the disk. attempt: ending meanwhile, which no other process uses."""
-    part = path.with_name(f"{path.name}.{attempt}")
-    part.write_text(text, encoding="utf-8")
-    flush_to_disk(part)
-    os.replace(part, path)
+        if former.get(key) != record[key]:
+            raise FileExistsError(f"{folder}: was made with {name} {former.get(key)}, not {record[key]}; {advice}")
 
 
 # ---------------------------------------------------------------- a video: decoded, through the network, a piece
 
 
-def extract_video(path, number, folder, cuts, extractor, fps, batch_size, dtype, skip):
+def extract_video(path, number, folder, cuts, settings):
     """Makes the piece of a video, `<number>.h5` in `folder`, and its record, `<number>.json`, which it returns.
 
-    A record has the frames' number or, where the video cannot be read and `skip` is set, the error; it is written last.
-    cuts: (start, stop) of each entry, shares of the video, none of which may come out empty.
+    A record has the number of frames and, if the video is slightly damaged, a line that says how. If the video cannot
+    be read and such videos are skipped, it has the error instead. It is written last.
+    cuts: (start, stop) of each entry as shares of the video; ValueError if one of them has no frame.
     """
+    extractor, dtype = settings.extractor, settings.dtype
     record = {"number": number} | _fingerprint(path)
-    attempt, n = uuid.uuid4().hex, 0  # a former attempt may not be quite dead
+    attempt, n = uuid.uuid4().hex, 0  # an earlier attempt may still be running
     piece = folder / f"{number:06}.{attempt}.h5"
-    batches = read_ahead(_batches(read_frames(path, fps, SIZE), batch_size), depth=4)
+    damage = []
+    frames_read = read_frames(path, settings.fps, extractor.size, damage.append)
+    batches = read_ahead(_batches(frames_read, settings.batch_size), depth=4)
     with closing(batches), FrameTableWriter(piece, extractor.n_locations, extractor.depth, dtype=dtype) as table:
         while True:
             try:
                 frames = next(batches, None)
                 if frames is None and any(round(start * n) == round(stop * n) for start, stop in cuts):
                     raise ValueError(f"{path}: has {n} frames, too few for {len(cuts)} parts; take it out")
-            except (ValueError, OSError) as error:  # of the video; those of the network and the disk are not caught
-                if not skip:
+            except (ValueError, OSError) as error:  # of the video only, not of the network or the disk
+                if settings.on_error != "skip":
                     raise
                 record["error"] = str(error)
                 break
             if frames is None:
                 break
-            with np.errstate(over="ignore"):  # said below
+            with np.errstate(over="ignore"):  # reported below
                 cubes = extractor(frames).astype(dtype)
             if not np.isfinite(cubes).all():
                 raise ValueError(f"{path}: features of frames {n} to {n + len(cubes)} are not finite in {dtype}")
@@ -178,9 +223,15 @@ def extract_video(path, number, folder, cuts, extractor, fps, batch_size, dtype,
         piece.unlink()
     else:
         record["n_frames"] = n
+        if damage:
+            record["damage"] = damage[0]
         os.replace(piece, _piece(folder, record))
-    _write(folder / f"{number:06}.json", json.dumps(record), attempt)
+    write_file(folder / f"{number:06}.json", as_json(record | {"crc32": _crc(record)}, indent=None), attempt)
     return record
+
+
+def _crc(record):
+    return zlib.crc32(json.dumps(record).encode())
 
 
 def _batches(frames, batch_size):
@@ -195,21 +246,21 @@ def _fingerprint(path):
     return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
-def _make_pieces(videos, folder, extractor, fps, batch_size, dtype, on_error, workers, cluster, progress):
-    """Makes the pieces that are not there yet; returns {path: record} of all videos and the number of new frames."""
+def _make_pieces(videos, folder, settings, workers, cluster, progress):
+    """Makes the pieces that do not exist yet; returns {path: record} of all videos and the number of new frames."""
     folder.mkdir(exist_ok=True)
     assembling = any(folder.parent.glob("**/*_features.h5"))
     records, tasks = {}, []
     for number, (path, entries) in enumerate(videos.items()):
-        record = _finished(folder / f"{number:06}.json", path, on_error, assembling)
+        record = _finished(folder / f"{number:06}.json", path, settings.on_error, assembling)
         if record:
             records[path] = record
         else:
             cuts = [(entry.start, entry.stop) for entry in entries]
-            tasks.append((path, number, folder, cuts, extractor, fps, batch_size, dtype, on_error == "skip"))
-    for left in folder.iterdir():  # of killed attempts
-        if not (left.stem.isdigit() and left.suffix in (".h5", ".json")):
-            left.unlink()
+            tasks.append((path, number, folder, cuts, settings))
+    for file in folder.iterdir():
+        if not (file.stem.isdigit() and file.suffix in (".h5", ".json")):  # of a killed attempt, which may still run
+            file.unlink(missing_ok=True)
 
     paths, new_frames, began = list(videos), 0, time.monotonic()
     bar = tqdm(total=len(videos), initial=len(records), unit="video", disable=None if progress else True)
@@ -223,10 +274,20 @@ def _make_pieces(videos, folder, extractor, fps, batch_size, dtype, on_error, wo
 
 
 def _finished(record_path, path, on_error, assembling):
-    """The record of a video that is done; None if it is to be done."""
+    """The record of a finished video; None if the video has to be extracted.
+
+    assembling: tables are already being made, so it is too late to try skipped videos again.
+    """
     if not record_path.is_file():
         return None
-    record, now = json.loads(record_path.read_text(encoding="utf-8")), _fingerprint(path)
+    try:
+        record = checks.read_json(record_path, {})
+        intact = record.pop("crc32", None) == _crc(record)
+    except ValueError:
+        intact = False
+    if not intact:
+        return None
+    now = _fingerprint(path)
     changed = {key: record[key] for key in now} != now
     if "error" in record and (changed or on_error == "stop") and not assembling:
         return None
@@ -240,25 +301,37 @@ def _finished(record_path, path, on_error, assembling):
 # ---------------------------------------------------------------- pieces to tables
 
 
-def _report_skipped(partial, entries, records, class_names):
-    """Writes skipped.txt; warnings about it. ValueError where a part has no video left."""
-    skipped = {path: record["error"] for path, record in records.items() if "error" in record}
-    listed = partial / "skipped.txt"
-    _write(listed, "".join(f"{path}\t{' '.join(error.split())}\n" for path, error in skipped.items()))
+def _report(partial, entries, records, class_names):
+    """Writes skipped.txt and damaged.txt; returns warnings about them. ValueError: a part has no video left."""
+    listed, warnings = partial / "skipped.txt", []
+    damaged = _list_videos(partial / "damaged.txt", records, "damage")
+    skipped = _list_videos(listed, records, "error")
+    if damaged:
+        warnings.append(f"{len(damaged)} of {len(records)} videos slightly damaged but kept, see damaged.txt")
     if not skipped:
-        listed.unlink()
-        return []
-    warnings = [f"{len(skipped)} of {len(records)} videos skipped, see skipped.txt"]
-    for table, own in _by_table(entries).items():
-        before, after = _classes(own), _classes(entry for entry in own if entry.path not in skipped)
-        if all(entry.path in skipped for entry in own):
+        return warnings
+    warnings.append(f"{len(skipped)} of {len(records)} videos skipped, see skipped.txt")
+    for table, table_entries in _by_table(entries).items():
+        kept = [entry for entry in table_entries if entry.path not in skipped]
+        if not kept:
             raise ValueError(
-                f"{table}: none of its {len(own)} videos can be read (see {listed}); mend them or change the lists"
+                f"{table}: none of its {len(table_entries)} videos can be read (see {listed}); correct them or "
+                "change the lists"
             )
-        lost = [class_names[k] if k < len(class_names) else str(k) for k in sorted(before - after)]
+        lost = sorted(_classes(table_entries) - _classes(kept))
         if lost:
-            warnings.append(f"{table}: no video is left of class {', '.join(lost)}")
+            names = (class_names[k] if k < len(class_names) else str(k) for k in lost)
+            warnings.append(f"{table}: no video is left of class {', '.join(names)}")
     return warnings
+
+
+def _list_videos(listed, records, key):
+    """{path: text} of the videos whose record has `key`. If there are any, it is also written to the file `listed`."""
+    videos = {path: record[key] for path, record in records.items() if key in record}
+    write_file(listed, "".join(f"{path}\t{' '.join(text.split())}\n" for path, text in videos.items()).encode())
+    if not videos:
+        listed.unlink()
+    return videos
 
 
 def _classes(entries):
@@ -275,36 +348,47 @@ def _by_table(entries):
     return tables
 
 
-def _make_tables(entries, records, partial, extractor, fps, dtype, layout, progress):
-    """The frame tables of all parts. Pieces go as soon as the tables made of them are on the disk."""
-    attributes = {"extractor": extractor.name, "fps": fps}
+def _make_tables(entries, records, partial, settings, progress):
+    """The frame tables of all parts. A piece is deleted once the tables that need it are on the disk."""
     rows = {  # table -> (path, first frame, frames) of each entry
-        table: [(entry.path, *_frames(entry, records)) for entry in own] for table, own in _by_table(entries).items()
+        table: [(entry.path, *_frames(entry, records)) for entry in table_entries]
+        for table, table_entries in _by_table(entries).items()
     }
     several = len({entry.folder for entry in entries}) > 1
-    virtual = rows if several else {}
     if several:
-        rows = {"videos": [(path, 0, record["n_frames"]) for path, record in sorted(records.items())]}
-    last_use = {path: table for table, own in rows.items() for path, _, _ in own}
-    for table, own in rows.items():
+        all_videos = [(path, 0, record["n_frames"]) for path, record in sorted(records.items())]
+        _join_pieces({"videos": all_videos}, records, partial, settings, progress)
+        _make_virtual_tables(rows, all_videos, partial)
+    else:
+        _join_pieces(rows, records, partial, settings, progress)
+
+
+def _join_pieces(rows, records, partial, settings, progress):
+    """Copies pieces into tables. rows: table -> (path of the video, first frame, number of frames) in order."""
+    shape = settings.extractor.n_locations, settings.extractor.depth
+    attributes = {"extractor": settings.extractor.name, "fps": settings.fps}
+    last_use = {path: table for table, spans in rows.items() for path, _, _ in spans}
+    for table, spans in rows.items():
         path = partial / f"{table}_features.h5"
         if not path.is_file():
-            _check_space(path, sum(n for _, _, n in own) * extractor.n_locations * extractor.depth, dtype)
-            with FrameTableWriter(path, extractor.n_locations, extractor.depth, layout, dtype, attributes) as writer:
-                for video, first, n in tqdm(own, f"{table} table", unit="video", disable=None if progress else True):
+            _check_space(path, sum(n for _, _, n in spans) * shape[0] * shape[1], settings.dtype)
+            with FrameTableWriter(path, *shape, settings.layout, settings.dtype, attributes) as writer:
+                for video, first, n in tqdm(spans, f"{table} table", unit="video", disable=None if progress else True):
                     _copy(_piece(partial / "videos", records[video]), first, n, writer)
-        for video, _, _ in own:
+        for video, _, _ in spans:
             if last_use[video] == table:
                 _piece(partial / "videos", records[video]).unlink(missing_ok=True)
 
-    starts, end = {}, 0  # of each video in the real table
-    for video, _, n in rows["videos"] if several else []:
+
+def _make_virtual_tables(rows, all_videos, partial):
+    """Tables that show rows of videos_features.h5. rows: as for `_join_pieces`; all_videos: those of that table."""
+    starts, end = {}, 0  # of each video in videos_features.h5
+    for video, _, n in all_videos:
         starts[video], end = end, end + n
-    for table, own in virtual.items():
+    for table, spans in rows.items():
         path = partial / f"{table}_features.h5"
         path.parent.mkdir(exist_ok=True)
-        spans = [(starts[video] + first, n) for video, first, n in own]
-        write_virtual_table(path, partial / "videos_features.h5", spans)
+        write_virtual_table(path, partial / "videos_features.h5", [(starts[v] + first, n) for v, first, n in spans])
 
 
 def _piece(folder, record):
@@ -319,10 +403,14 @@ def _frames(entry, records):
 
 
 def _copy(piece, first, n, writer):
-    table = FrameTable(piece)
-    for start in range(first, first + n, BLOCK):
-        writer.append(table.read(start, min(start + BLOCK, first + n)))
-    table.close()
+    try:
+        table = FrameTable(piece)
+        for start in range(first, first + n, BLOCK):
+            writer.append(table.read(start, min(start + BLOCK, first + n)))
+        table.close()
+    except ValueError as error:
+        remedy = f"delete {piece.with_suffix('.json')} and start the same command again"
+        raise ValueError(f"{error}: {remedy}") from error
 
 
 def _check_space(path, numbers, dtype):
@@ -338,38 +426,52 @@ def _check_space(path, numbers, dtype):
 # ---------------------------------------------------------------- lists and descriptions
 
 
-def _write_descriptions(entries, records, partial, out, root, class_names, fps, extractor):
-    """Lists, class_names.txt and dataset.json, in every folder."""
-    for own in _by_table(entries).values():
-        columns = zip(*((e.name, _frames(e, records)[1], e.label) for e in own), strict=True)
-        write_lists(partial / own[0].folder, own[0].part, *map(list, columns))
+def _write_lists(entries, records, partial, class_names):
+    """The lists of every part, and class_names.txt, in every folder."""
+    for table_entries in _by_table(entries).values():
+        columns = zip(*((e.name, _frames(e, records)[1], e.label) for e in table_entries), strict=True)
+        write_lists(partial / table_entries[0].folder, table_entries[0].part, *map(list, columns))
+    for folder in {entry.folder for entry in entries}:
+        write_class_names(partial / folder, class_names)
+
+
+def _write_descriptions(entries, paths, records, partial, name, origin):
+    """dataset.json in every folder. paths: of the videos below the root; name, origin: of the data set."""
     for folder in dict.fromkeys(entry.folder for entry in entries):
-        about = {"name": "/".join(filter(None, (out.name, folder))), "source": "videos", "root": str(root), "fps": fps}
-        about |= {"size": SIZE, "extractor": extractor.name, "videos": []}
+        about = {"name": "/".join(filter(None, (name, folder))), **origin, "videos": []}
         for entry in entries:
             if entry.folder == folder:
-                path, (first, n) = entry.path.resolve(), _frames(entry, records)
-                path = path.relative_to(root) if path.is_relative_to(root) else path
-                record = {"name": entry.name, "part": entry.part, "path": path.as_posix()}
+                first, n = _frames(entry, records)
+                record = {"name": entry.name, "part": entry.part, "path": paths[entry.path]}
                 about["videos"].append(record | {"first_frame": first, "n_frames": n})
-        write_class_names(partial / folder, class_names)
-        _write(partial / folder / "dataset.json", json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+        write_file(partial / folder / "dataset.json", as_json(about, indent=1, ensure_ascii=False))
+
+
+def _write_sums(partial):
+    """SHA256SUMS of every folder, without the frame tables that hold frames: these have checksums inside."""
+    for folder in {partial, *(path.parent for path in partial.glob("**/dataset.json"))}:
+        names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name not in (".lock", SUMS))
+        write_sums(folder, [name for name in names if folder != partial or not name.endswith(".h5")])
 
 
 def check_features(folder):
-    """{table: (videos, frames)} of an extracted folder, tables named as `train` or `split1/train`.
+    """{table: (videos, frames)} of an extracted folder. Tables have names such as `train` or `split1/train`.
 
-    ValueError, FileNotFoundError: a list or table is missing or broken, or they do not agree.
+    ValueError, FileNotFoundError: a list or table is missing or damaged, or they do not agree.
     """
-    found = {}
+    tables = {}
     for path in sorted(Path(folder).glob("**/dataset.json")):
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = checks.read_json(path, {"videos": list}, "extract again")
+        for k, video in enumerate(about["videos"]):
+            checks.check_kinds(f"{path}, video {k}", video, {"name": str, "part": str, "n_frames": int})
+            if video["part"] not in PARTS:
+                raise ValueError(f"{path}, video {k}: part is {video['part']!r}; expected one of {', '.join(PARTS)}")
         parts = dict.fromkeys(video["part"] for video in about["videos"])
         for part in sorted(parts, key=PARTS.index):
             lists, table = read_lists(path.parent, part), FrameTable(path.parent / f"{part}_features.h5")
             table.close()
-            own = [(video["name"], video["n_frames"]) for video in about["videos"] if video["part"] == part]
-            if own != list(zip(lists.filenames, lists.frame_numbers.tolist(), strict=True)):
+            described = [(video["name"], video["n_frames"]) for video in about["videos"] if video["part"] == part]
+            if described != list(zip(lists.filenames, lists.frame_numbers.tolist(), strict=True)):
                 raise ValueError(
                     f"{path.parent}/{part}_filename.txt, {part}_framenum.txt: differ from {path}; extract again"
                 )
@@ -378,17 +480,17 @@ def check_features(folder):
                     f"{table.path}: has {table.n_frames} frames, but {part}_framenum.txt adds up to "
                     f"{lists.frame_numbers.sum()}; extract again"
                 )
-            found[path.parent.relative_to(folder).joinpath(part).as_posix()] = len(own), table.n_frames
-    if not found:
-        raise FileNotFoundError(f"{folder}: has no dataset.json; expected a folder of scripts/extract_features.py")
-    return found
+            tables[path.parent.relative_to(folder).joinpath(part).as_posix()] = len(described), table.n_frames
+    if not tables:
+        raise FileNotFoundError(f"{folder}: has no dataset.json; expected a folder that visual-attention extract made")
+    return tables
 
 
 def network_rate(entries, extractor, fps, batch_size, n=64):
-    """(frames a second, frames) of the network alone on the first n frames of the first video that can be read."""
+    """(frames per second, frames) of the network alone on the first n frames of the first readable video."""
     for path in by_video(entries):
         try:
-            batches = list(_batches(islice(read_frames(path, fps, SIZE), n), batch_size))
+            batches = list(_batches(islice(read_frames(path, fps, extractor.size, warn=len), n), batch_size))
         except (ValueError, OSError):
             continue
         began = time.monotonic()

@@ -1,4 +1,6 @@
-"""From windows to videos, from videos to a score."""
+"""Scores of windows to probabilities of videos, and these to accuracy and average precision; boxes on the grid."""
+
+import math
 
 import numpy as np
 
@@ -11,7 +13,7 @@ def video_probabilities(window_probs, video, n_videos):
 
 
 def average_precision(scores, labels):
-    """AP of each class: sum of precision@k at the positives / positives; (videos, C) twice -> (C,).
+    """Average precision of each class: mean of precision@k over its positives; (videos, C) twice -> (C,).
 
     NaN for a class without positives. Among equal scores the earlier video ranks first.
     """
@@ -29,9 +31,20 @@ def confusion_matrix(true, predicted, n_actions):
     return matrix
 
 
+def grid_side(n_locations):
+    """K for K x K locations. ValueError where they are no square grid, which cannot be laid over a frame."""
+    K = math.isqrt(n_locations)
+    if K * K != n_locations:
+        raise ValueError(
+            f"{n_locations} locations are no square grid; expected K x K of them, such as 49, where they are drawn or "
+            "compared with places in a frame (training needs no grid)"
+        )
+    return K
+
+
 def box_coverage(boxes, n_locations=49, size=224):
     """Share of each location's area that a box covers: boxes (n, 4) of x0, y0, x1, y1 in pixels -> (n, L)."""
-    K = int(round(n_locations**0.5))
+    K = grid_side(n_locations)
     edges = np.arange(K + 1) * size / K
 
     def overlap(low, high):  # (n, K): of [low, high) with each of K strips, as a share of the strip

@@ -1,12 +1,12 @@
-"""Video in and out: frames at a chosen rate, squeezed to a square; short movies; the frames behind a data set's entry.
+"""Reading and writing of videos: frames at a chosen rate, squeezed to a square; movies; the frames of an entry.
 
     for picture in read_frames("clip.avi", fps=30): ...  # (224, 224, 3) uint8, RGB
 
-PyAV does the decoding; it is imported where it is needed, for training needs no video.
+PyAV decodes. It is imported only where it is needed, because training needs no video.
 """
 
-import json
 import os
+import warnings
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain, islice
@@ -14,28 +14,46 @@ from pathlib import Path
 
 import numpy as np
 
+from . import checks
+from .data_lists import check_inside_root
+from .files import new_file
+from .video_check import open_account, seconds
+
 EXTENSIONS = (".avi", ".mpg", ".mpeg", ".mp4", ".mov", ".mkv", ".webm")
-NEAR = 2e-3  # share by which a rate may miss a whole number: NTSC's 29.97 for 30 and 23.976 for 24 miss by 1e-3
-LATE = 1e-3  # seconds by which a frame may miss its tick: Matroska rounds its timestamps to milliseconds
+MOST_PIXELS = 4096  # per side
+NEAR = 2e-3  # relative distance at which a rate counts as a whole number; NTSC's 29.97 and 23.976 are 1e-3 off
+# Only containers that hold their pictures themselves. Playlists (concat, HLS, SDP) name other files and hosts.
+SAFE = {
+    "format_whitelist": "asf,avi,dv,flv,h264,m4v,matroska,webm,mov,mp4,mpeg,mpegts,mpegvideo,nut,ogg",
+    "protocol_whitelist": "file",
+}
+LATE = 1e-3  # seconds by which a frame may be late for its tick: Matroska rounds its timestamps to milliseconds
+SLOWEST, FASTEST = 0.1, 1000  # frames per second; a file that states anything else has a damaged header
 
 
-def read_frames(path, fps=30, size=224):
-    """Yields the frames of a video at `fps` frames a second, each (size, size, 3) uint8, RGB.
+def read_frames(path, fps=30, size=224, warn=warnings.warn):
+    """Yields the frames of a video at `fps` frames per second, each (size, size, 3) uint8, RGB.
 
-    A rate within 0.2 % of a whole number counts as that number. Where it is n times fps, every n-th frame is taken:
-    29.97 at fps 30 frame by frame, 60 at fps 30 every second one. Otherwise tick k stands k/fps seconds after the first
-    frame and shows the last frame that has begun by then; the last frame lasts as long as the file says.
+    A frame rate within 0.2 % of a whole number counts as that number. If it is n times fps, every n-th frame is taken:
+    every frame of 29.97 at fps 30, every second frame of 60. Otherwise tick k is k/fps seconds after the first frame.
+    It shows the last frame that has begun by then. The last frame lasts as long as the file states.
 
-    The whole frame is squeezed to the square, whatever its sides, as the paper's 224 x 224 is, by swscale's bicubic
-    filter, which widens with the reduction and so does not alias. A rotation noted in the file (phones) is applied.
-    A frame shown at several ticks is yielded as the same array.
+    The whole frame is squeezed to a square, like the paper's 224 x 224, whatever its sides are. swscale's bicubic
+    filter is used; it becomes wider as the frame shrinks and so does not alias. A rotation in the metadata (phones) is
+    applied. A frame that several ticks show is yielded as the same array.
 
-    FileNotFoundError: no such file. ValueError: no video, no frames, broken, or a rate that makes no sense.
+    A damaged video is read to its end. If a little is missing or damaged, `warn` is then called with a line that says
+    how much. video_check.py defines what a little is.
+
+    FileNotFoundError: no such file. ValueError: no video, no frames, a rate that makes no sense, or, after the last
+    frame, more than a little is missing or damaged.
     """
     with _opened(path) as stream:
-        stream.thread_type = "AUTO"
+        # After an error, FFmpeg loses the frames that its threads hold, whose number depends on the number of cores.
+        # Threads would gain little, because squeezing takes longer than decoding.
+        stream.thread_type = "NONE"
         last = picture = None
-        for frame in _on_ticks(_decoded(stream), stream, fps):
+        for frame in _on_ticks(stream, fps, warn):
             if frame is not last:
                 last = frame
                 squeezed = frame.reformat(size, size, "rgb24", interpolation="BICUBIC").to_ndarray()
@@ -43,56 +61,69 @@ def read_frames(path, fps=30, size=224):
             yield picture
 
 
-def _on_ticks(frames, stream, fps):
-    """`frames` in order of display, each once for every tick that shows it."""
-    name, rate = stream.container.name, stream.average_rate or stream.guessed_rate
+def _on_ticks(stream, fps, warn):
+    """The frames of a stream in the order of display, each once for every tick that shows it."""
     if not 0 < fps < float("inf"):
         raise ValueError(f"fps is {fps}; expected a positive number of frames a second")
-    if not rate:
-        raise ValueError(f"{name}: does not say its frame rate; convert it, for instance to mp4")
-    frames = iter(frames)
-    held = next(frames, None)
-    if held is None:
-        raise ValueError(f"{name}: has no frames; expected a video; copy or convert it again, or take it out")
-
+    rate = _rate(stream)
+    account = open_account(stream, rate)
+    frames = _decoded(stream, account, warn)
     step = round(rate) / fps
     if abs(rate - round(rate)) <= NEAR * rate and step >= 1 and step == int(step):
-        yield from islice(chain([held], frames), 0, None, int(step))
+        yield from islice(frames, 0, None, int(step))
         return
 
-    # AVI keeps no times of display, only slots at a constant rate. Where DivX packed two frames into one slot the "pts"
-    # made up for them jump back and forth although the frames come in order, so there the slots (dts) are the clock.
-    clock = "dts" if stream.container.format.name == "avi" else "pts"
-    begin = end = first = _seconds(getattr(held, clock), stream, 0.0)
-    tick = 0
-    for frame in chain([held], frames, [None]):
-        begin = end if frame is None else _seconds(getattr(frame, clock), stream, end)
+    held, tick = next(frames), 0
+    begin = first = account.begin(held, 0.0)
+    for frame in chain(frames, [None]):
+        end = begin + (seconds(held.duration or None, stream.time_base) or float(1 / rate))
+        begin = account.begin(frame, end)
         while first + tick / fps + LATE < begin:
             yield held
             tick += 1
-        if frame is not None:
-            held, end = frame, begin + _seconds(frame.duration or None, stream, float(1 / rate))
+        held = frame
 
 
-def _seconds(stamp, stream, otherwise):
-    return otherwise if stamp is None else float(stamp * stream.time_base)
+def _rate(stream):
+    """Frames per second, as a Fraction, since the type of PyAV 19 cannot be rounded."""
+    name, rate = stream.container.name, Fraction(stream.average_rate or stream.guessed_rate or 0)
+    if not rate:
+        raise ValueError(f"{name}: does not say its frame rate; convert it, for instance to mp4")
+    if not SLOWEST <= rate <= FASTEST:
+        raise ValueError(
+            f"{name}: claims {float(rate):g} frames a second; expected {SLOWEST} to {FASTEST}; "
+            "copy or convert it again, or take it out"
+        )
+    return rate
 
 
-def _decoded(stream):
+def _decoded(stream, account, warn):
+    """All frames in the order of display, including those after an error."""
     av = _import_av()
-    frames, count = stream.container.decode(stream), 0
-    while True:
+    for packet in _packets(stream, account):
         try:
-            frame = next(frames, None)
+            frames = stream.decode(packet)
         except av.error.FFmpegError as error:
-            raise ValueError(
-                f"{stream.container.name}: cannot be decoded after {count} frames ({error.strerror}); "
-                "copy or convert it again, or take it out"
-            ) from error
-        if frame is None:
-            return
-        yield frame
-        count += 1
+            account.error(error)
+            continue
+        for frame in frames:
+            account.frame(frame)
+            yield frame
+    account.close(warn)
+
+
+def _packets(stream, account):
+    """The packets of a stream, then None, which makes the decoder return the frames that it still holds."""
+    av = _import_av()
+    try:
+        for packet in stream.container.demux():
+            if packet.size:
+                account.packet(packet)
+                if packet.stream_index == stream.index:
+                    yield packet
+    except av.error.FFmpegError as error:
+        account.error(error)
+    yield None
 
 
 @contextmanager
@@ -100,14 +131,20 @@ def _opened(path):
     av = _import_av()
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file; expected a video ({', '.join(EXTENSIONS)})")
+    # Old AVI files have titles that are not UTF-8. PyAV refuses them by default; PyAV 19 does not and has no option.
+    lenient = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
     try:
-        container = av.open(os.fspath(path))
+        # A relative path may look like a protocol, such as file:x.
+        container = av.open(os.path.abspath(path), options=SAFE, **lenient)
     except av.error.FFmpegError as error:
         raise ValueError(f"{path}: is not a video ({error.strerror}); copy it again, or take it out") from error
     with container:
         if not container.streams.video:
             raise ValueError(f"{path}: has no video stream; expected a file with pictures; take it out")
-        yield container.streams.video[0]
+        stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise ValueError(f"{path}: has a codec that FFmpeg does not know; copy or convert it again, or take it out")
+        yield stream
 
 
 def _import_av():
@@ -119,10 +156,10 @@ def _import_av():
 
 
 def write_video(path, frames, fps):
-    """Writes frames, each (height, width, 3) uint8 RGB, as H.264 in the container that the name's ending says (.mp4).
+    """Writes frames, each (height, width, 3) uint8 RGB, as H.264, in the container that the extension selects (.mp4).
 
-    Odd sides grow by a repeated row or column, as H.264's colours need even ones. The file appears only when complete.
-    ValueError: no frames, or frames of different sizes.
+    H.264's colours need even sides, so an odd side gets a repeated row or column. The file exists only when it is
+    complete. ValueError: no frames, or frames of different sizes.
     """
     av = _import_av()
     path = Path(path)
@@ -132,7 +169,7 @@ def write_video(path, frames, fps):
     if first is None:
         raise ValueError(f"{path}: no frames to write; expected at least one, (height, width, 3) uint8")
     height, width = first.shape[:2]
-    try:
+    with new_file(path, partial):
         with av.open(os.fspath(partial), "w") as container:
             stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options={"crf": "18"})
             stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
@@ -142,26 +179,28 @@ def write_video(path, frames, fps):
                 even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
             container.mux(stream.encode())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def entry_frames(dataset_folder, name, start=0, stop=None, root=None):
-    """The frames start:stop of one entry of an extracted data set, (n, 224, 224, 3) uint8 RGB, for drawing.
+    """The frames start:stop of an entry of an extracted data set, (n, 224, 224, 3) uint8 RGB, for drawing.
 
-    Frame k is the picture behind the entry's k-th cube: `dataset.json` says which video and which of its frames;
-    root: the folder of videos, where it is not the one noted there.
-    FileNotFoundError or ValueError: no such entry, or the video is gone or has changed.
+    Frame k is the picture of the entry's k-th cube. `dataset.json` contains the video and its range of frames.
+    root: the folder of the videos, if it is not the one in `dataset.json`.
+    FileNotFoundError or ValueError: no such entry, or the video is missing or has changed.
     """
     about = Path(dataset_folder, "dataset.json")
     if not about.is_file():
-        raise FileNotFoundError(f"{about}: no such file; scripts/extract_features.py writes it beside the features")
-    dataset = json.loads(about.read_text(encoding="utf-8"))
-    entry = next((video for video in dataset.get("videos", []) if video["name"] == name), None)
+        raise FileNotFoundError(f"{about}: no such file; visual-attention extract writes it beside the features")
+    dataset = checks.read_json(about, {"root": str, "fps": (int, float), "size": int, "videos": list})
+    entry = next((v for v in dataset["videos"] if isinstance(v, dict) and v.get("name") == name), None)
     if entry is None:
         raise ValueError(f"{about}: names no video {name!r}; expected a line of one of its *_filename.txt")
+    checks.check_kinds(f"{about}, video {name!r}", entry, {"path": str, "first_frame": int, "n_frames": int})
+    check_inside_root(f"{about}, video {name!r}", entry["path"])
+    if not 0 < dataset["fps"] < float("inf"):
+        raise ValueError(f"{about}: fps is {dataset['fps']}; expected a positive number of frames a second")
+    if not 1 <= dataset["size"] <= MOST_PIXELS:
+        raise ValueError(f"{about}: size is {dataset['size']}; expected 1 to {MOST_PIXELS} pixels a side")
     path = Path(root or dataset["root"], entry["path"])
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; if the videos have moved, change 'root' in {about}")

@@ -1,0 +1,100 @@
+"""From a model's class probabilities to scores: over the steps of a window, then over the windows of a video.
+
+In the paper both are averages. Options last_n and video_score select what the released program does instead.
+"""
+
+from itertools import zip_longest
+
+import numpy as np
+
+from visual_attention.util import metrics
+from visual_attention.util.data_handler import read_ahead
+
+
+def predictions(model, data, order=None):
+    """Predicts the windows in `order`, by default all.
+
+    Yields for each batch of n windows: their numbers (n,), class probabilities at every step (T, n, C), and glimpses
+    (T, n, L), or None for a model without attention.
+    """
+    order = np.arange(data.n_windows) if order is None else order
+    for batch in read_ahead(data.batches(order, model.options.batch_size, overlapping=True)):
+        probs, alpha = model.predict(batch)
+        n = len(batch.windows)
+        yield batch.windows, probs[:, :n], None if alpha is None else alpha[:, :n]
+
+
+def window_scores(options, probs):
+    """Class probabilities of windows (n, C) from those at every step (T, n, C): the mean over the last `last_n` steps.
+
+    With video_score "vote" they become 1 for the likeliest class and 0 for the others, so that a video's mean is each
+    class's share of the votes (released code: src/actrec.py, build_model and pred_acc).
+    """
+    scores = probs[-options.last_n :].mean(axis=0)
+    if options.video_score == "vote" and not options.multilabel:
+        return np.eye(scores.shape[1])[scores.argmax(axis=1)]
+    return scores
+
+
+def evaluate(model, data, coverage=None):
+    """Class probabilities of the videos (videos, C), the score in percent, and the share of attention on the figure.
+
+    coverage: (n_frames, L), the share of each location that the figure's box covers, or None. Without it, or without
+    attention, the share is None.
+    """
+    window_probs, shares = np.zeros((data.n_windows, model.options.n_actions)), []
+    for chosen, probs, alpha in predictions(model, data):
+        window_probs[chosen] = window_scores(model.options, probs)
+        if alpha is not None and coverage is not None:
+            shares.append((alpha * coverage[data.index[:, chosen]]).sum(axis=-1).ravel())
+    video_probs = metrics.video_probabilities(window_probs, data.video, len(data.labels))
+    share = float(np.concatenate(shares).mean()) if shares else None
+    return video_probs, score(model.options, video_probs, data.labels), share
+
+
+def score(options, video_probs, labels):
+    """Accuracy, or mean average precision over the classes that occur; in percent."""
+    if options.multilabel:
+        return 100 * float(np.nanmean(metrics.average_precision(video_probs, labels)))
+    return 100 * float((video_probs.argmax(axis=1) == labels).mean())
+
+
+def class_table(options, video_probs, labels, names):
+    """For each class its videos, and accuracy or average precision in percent (None for a class without videos)."""
+    if options.multilabel:
+        values, counts = metrics.average_precision(video_probs, labels), labels.sum(axis=0)
+    else:
+        counts = np.bincount(labels, minlength=options.n_actions)
+        hits = np.bincount(labels[video_probs.argmax(axis=1) == labels], minlength=options.n_actions)
+        values = np.where(counts > 0, hits / np.maximum(counts, 1), np.nan)
+    return [
+        {"class": name, "videos": int(count), "percent": None if np.isnan(value) else 100 * float(value)}
+        for name, count, value in zip(names, counts, values, strict=False)
+    ]
+
+
+def watch(model, data, k):
+    """What the model does with video k.
+
+    Returns its class probabilities (C,) over all windows; the frames that the model sees (m,), counted from the video's
+    first; and the glimpse at each of them (m, L), or None for a model without attention. Glimpses come from as few
+    windows, one after another, as contain every frame.
+    """
+    windows = np.flatnonzero(data.video == k)
+    windows = windows[np.argsort(data.index[0, windows])]
+    # windows in step with the first, each the latest that leaves no frame out
+    in_step = [w for w in windows if (data.index[0, w] - data.index[0, windows[0]]) % data.skip == 0]
+    chosen = [in_step[0]]
+    for w, after in zip_longest(in_step[1:], in_step[2:]):
+        if after is None or data.index[0, after] > data.index[-1, chosen[-1]] + data.skip:
+            chosen.append(w)
+    total, glimpse = np.zeros(model.options.n_actions), {}
+    for batch, probs, alpha in predictions(model, data, windows):
+        total += window_scores(model.options, probs).sum(axis=0)
+        for i, w in enumerate(batch):
+            if w in chosen:
+                for t, row in enumerate(data.index[:, w]):
+                    glimpse.setdefault(row, None if alpha is None else alpha[t, i])
+    rows = np.array(sorted(glimpse))
+    alpha = None if glimpse[rows[0]] is None else np.stack([glimpse[row] for row in rows])
+    return total / len(windows), rows - data.index[:, windows].min(), alpha

@@ -1,0 +1,39 @@
+"""The ImageNet classes of a picture, which show whether a network's weights are the right ones."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+
+def class_names():
+    """Names of ImageNet's thousand classes in the order of the logits; None without a usable torchvision."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Failed to load image Python extension")
+        try:
+            from torchvision.models import GoogLeNet_Weights
+        except (ImportError, RuntimeError):  # not installed, or made for another torch
+            return None
+    return GoogLeNet_Weights.IMAGENET1K_V1.meta["categories"]
+
+
+def top5(extractor, path):
+    """The five likeliest classes of a picture: (number, name or None, probability), likeliest first.
+
+    FileNotFoundError, ValueError: the file does not exist or is not a picture.
+    """
+    from PIL import Image
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file; expected a picture")
+    sides = (extractor.size, extractor.size)
+    try:
+        with Image.open(path) as image:
+            picture = np.asarray(image.convert("RGB").resize(sides, Image.Resampling.BICUBIC))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's, of a damaged file
+        raise ValueError(f"{path}: is not a picture; expected a JPEG, a PNG or the like ({error})") from error
+    logits = extractor.classify(picture[None].copy())[0].astype(float)
+    probs = np.exp(logits - logits.max())
+    probs /= probs.sum()
+    names = class_names()
+    return [(int(k), names and names[k], float(probs[k])) for k in np.argsort(-probs)[:5]]

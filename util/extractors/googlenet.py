@@ -1,0 +1,72 @@
+"""GoogLeNet of torch hub at inception5b, cubes of 7 x 7 x 1024: the paper's network, as far as PyTorch has it."""
+
+import os
+import warnings
+from pathlib import Path
+
+from visual_attention.util.extractors._network import (
+    Network,
+    evaluation_mode,
+    frames_to_tensor,
+    import_torch,
+    load_weights,
+)
+
+HUB = "pytorch/vision:v0.15.2"  # the last release whose Python files run without compiled operators of the same torch
+WEIGHTS = "googlenet-1378be20.pth"
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def weights_file(hub_repo):
+    """The file in torch's cache, if the repository is a local folder. FileNotFoundError: it is not there."""
+    if hub_repo is None:
+        return None
+    path = Path(import_torch().hub.get_dir(), "checkpoints", WEIGHTS)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; with --hub-repo give {WEIGHTS} by --weights FILE")
+    return path
+
+
+def build(torch, device, hub_repo, weights):
+    repo, source = (HUB, "github") if hub_repo is None else (os.fspath(hub_repo), "local")
+    # The arguments that torch hub itself uses with its weights. The auxiliary heads serve training only.
+    kwargs = {"weights": "IMAGENET1K_V1"}
+    if weights is not None:
+        kwargs = {"weights": None, "transform_input": True, "aux_logits": False, "init_weights": False}
+    with warnings.catch_warnings():
+        # A torchvision without operators for this torch still has its models.
+        warnings.filterwarnings("ignore", message="Failed to load image Python extension")
+        try:
+            # Without validation, a cached repository is used without asking GitHub.
+            model = torch.hub.load(repo, "googlenet", source=source, skip_validation=True, **kwargs)
+        except (OSError, RuntimeError, ImportError) as error:
+            raise OSError(
+                f"torch hub cannot load googlenet from {repo} ({error}); offline use --hub-repo DIR, a copy of {HUB}, "
+                "and --weights FILE"
+            ) from error
+    if weights is not None:
+        load_weights(torch, model, weights, leave_out=("aux1.", "aux2."))
+    evaluation_mode(torch, model, device)
+
+    tapped = []
+    model.inception5b.register_forward_hook(lambda module, inputs, output: tapped.append(output))
+    mean = torch.tensor(IMAGENET_MEAN, device=device).view(3, 1, 1)
+    std = torch.tensor(IMAGENET_STD, device=device).view(3, 1, 1)
+
+    @torch.inference_mode()
+    def forward(frames):
+        x = frames_to_tensor(torch, frames, device)
+        logits = model((x / 255 - mean) / std)  # transform_input turns this normalisation into that of the weights
+        return tapped.pop(), logits
+
+    return forward
+
+
+NETWORK = Network(
+    name="googlenet",
+    depth=1024,
+    build=build,
+    weights_file=weights_file,
+    hub=HUB,
+    hub_digest=WEIGHTS.split("-")[1].removesuffix(".pth"),  # torch names the file so
+)
