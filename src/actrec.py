@@ -278,7 +278,7 @@ def init_params(options, rng=None):
         for k in range(options.n_layers_lstm):
             nin, name = d if k else D, layer_name("decoder", k)
             params[f"{name}_W"] = np.concatenate([norm_weight(rng, nin, d, init=init) for _ in "ifog"], axis=1)
-            params[f"{name}_U"] = np.concatenate([ortho_weight(rng, d) for _ in "ifog"], axis=1)
+            params[f"{name}_U"] = np.concatenate([ortho_weight(rng, d, init) for _ in "ifog"], axis=1)
             params[f"{name}_b"] = np.zeros(4 * d)
             if k == 0 and options.pooling == "attention":
                 params |= ATTENTION[options.attention].init_params(options, rng)

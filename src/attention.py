@@ -70,7 +70,7 @@ def mlp_params(options, rng):
         "decoder_b_att": np.zeros(D),
     }
     for k in range(1, options.n_layers_att):
-        params |= {f"decoder_W_att_{k}": ortho_weight(rng, D), f"decoder_b_att_{k}": np.zeros(D)}
+        params |= {f"decoder_W_att_{k}": ortho_weight(rng, D, init), f"decoder_b_att_{k}": np.zeros(D)}
     return params | {"decoder_U_att": norm_weight(rng, D, 1, init=init), "decoder_c_tt": np.zeros(1)}
 
 

@@ -19,10 +19,20 @@ class Zeros:
         return np.broadcast_to(0.0, shape)
 
 
-def ortho_weight(rng, ndim):
-    """An orthogonal (ndim, ndim) matrix: the left singular vectors of a matrix of N(0, 1)."""
+def ortho_weight(rng, ndim, init="released"):
+    """A random orthogonal (ndim, ndim) matrix, from a matrix of N(0, 1).
+
+    By init `released` these are its left singular vectors, as in the released program. By init `glorot` it is Q of its
+    QR decomposition, with the signs that make all orthogonal matrices equally likely (Mezzadri 2007). That is several
+    times faster for large matrices.
+    """
     normal = rng.randn(ndim, ndim)
-    return normal if isinstance(rng, Zeros) else np.linalg.svd(normal)[0]
+    if isinstance(rng, Zeros):
+        return normal
+    if init == "released":
+        return np.linalg.svd(normal)[0]
+    Q, R = np.linalg.qr(normal)
+    return Q * np.sign(np.diag(R))
 
 
 def norm_weight(rng, nin, nout, ortho=True, init="released"):
@@ -31,7 +41,7 @@ def norm_weight(rng, nin, nout, ortho=True, init="released"):
     if isinstance(rng, Zeros):
         return rng.randn(nin, nout)
     if nin == nout and ortho:
-        return ortho_weight(rng, nin)
+        return ortho_weight(rng, nin, init)
     if init == "glorot":
         return rng.uniform(-1, 1, (nin, nout)) * np.sqrt(6 / (nin + nout))
     return 0.01 * rng.randn(nin, nout)

@@ -30,7 +30,7 @@ class Functions:
         with pytensor.config.change_flags(traceback__limit=0):
             self.graph = actrec.build_model(self.tparams, options, True, self.frames_dtype)
         self.lrate = pytensor.shared(np.asarray(options.lrate, options.floatX), name="lrate", shape=())
-        self._updated = False
+        self._updated, self._predict = False, {}
 
     @functools.cached_property
     def updates(self):
@@ -60,11 +60,15 @@ class Functions:
         release_memory()
         return function
 
-    @functools.cached_property
-    def compiled_predict(self):
-        with pytensor.config.change_flags(traceback__limit=0):
-            g = actrec.build_model(self.tparams, self.options, False, self.frames_dtype)
-        return self._compiled("predict", self._windows(g), [g.probs] + ([] if g.alpha is None else [g.alpha]))
+    def compiled_predict(self, batch_size):
+        """The function that predicts so many windows at a time."""
+        if batch_size not in self._predict:
+            options = self.options.replace(batch_size=batch_size)
+            with pytensor.config.change_flags(traceback__limit=0):
+                g = actrec.build_model(self.tparams, options, False, self.frames_dtype)
+            outputs = [g.probs] + ([] if g.alpha is None else [g.alpha])
+            self._predict[batch_size] = self._compiled(f"predict {batch_size}", self._windows(g), outputs)
+        return self._predict[batch_size]
 
     def _windows(self, g):
         """The inputs that are windows: variable -> its batch axis, or None."""
@@ -88,9 +92,10 @@ class Functions:
             self._updated = True
         return cost
 
-    def predict(self, variables, *inputs):
+    def predict(self, variables, frames, index, *inputs):
         """[class probabilities], or [class probabilities, glimpses] if the model attends. variables: the parameters."""
-        return _call(self.compiled_predict, self.tparams.values(), variables, inputs)
+        function = self.compiled_predict(index.shape[1])
+        return _call(function, self.tparams.values(), variables, (frames, index, *inputs))
 
 
 def batch_axis(ndim):
@@ -157,8 +162,8 @@ class Model:
     def predict(self, batch, given=None):
         """Class probabilities (T, B, C) and glimpses (T, B, L), or None if the model does not attend; NumPy arrays.
 
-        given: for attention `given`, the glimpses, in a shape that broadcasts to (T, B, L). ValueError: they are
-        missing, or the model does not take any.
+        The batch may have any size B. For each size, a function is compiled once. given: for attention `given`, the
+        glimpses, in a shape that broadcasts to (T, B, L). ValueError: they are missing, or the model does not take any.
         """
         probs, *alpha = self.functions.predict(self.tparams, *self._inputs(batch, given))
         return np.asarray(probs), np.asarray(alpha[0]) if alpha else None
@@ -171,7 +176,7 @@ class Model:
         if (given is None) != (self.functions.graph.given is None):
             raise ValueError("glimpses are given to a model with attention 'given', and to no other")
         if given is not None:
-            inputs.append(np.broadcast_to(given, (o.maxlen, o.batch_size, o.n_locations)).astype(o.floatX))
+            inputs.append(np.broadcast_to(given, (*batch.index.shape, o.n_locations)).astype(o.floatX))
         return inputs
 
 

@@ -60,5 +60,8 @@ def test_numbers_compile_nothing_twice():
         model.update(make_batch(options, k), np.random.default_rng(k))
         model.predict(make_batch(options, k))
         shared.add(model.functions)
-        assert len(model.functions.compiled_update.compiled) == len(model.functions.compiled_predict.compiled) == 2
+        update, predict = model.functions.compiled_update, model.functions.compiled_predict(options.batch_size)
+        assert len(update.compiled) == len(predict.compiled) == 2
+        for function in (*update.compiled.values(), *predict.compiled.values()):
+            assert function._cache_size() == 1  # the first call and later ones have arguments of the same kind
     assert len(shared) == 1

@@ -25,6 +25,8 @@ class Arguments:
     """name of the folder in --runs: embedded, ucf11, hmdb51, hollywood2, embedded_quick, ..."""
     runs: Path = Path("runs")
     """folder of the runs"""
+    workers: int = 1
+    """processes that draw figures side by side; each holds the test data"""
     choices: tyro.conf.OmitArgPrefixes[Choices] = Choices()
     """what to show"""
 
@@ -32,7 +34,8 @@ class Arguments:
 def main():
     arguments = command_line.parse(Arguments, __doc__)
     command_line.check_at_least(arguments.choices, fps=1, studies=0, seed=0)
+    command_line.check_at_least(arguments, workers=1)
     began = time.monotonic()
-    path, seconds = make_figures(arguments.runs / arguments.data_set, arguments.choices)
+    path, seconds = make_figures(arguments.runs / arguments.data_set, arguments.choices, arguments.workers)
     print("; ".join(f"{name} {value:.1f} s" for name, value in seconds.items()))
     print(f"{path}: {time.monotonic() - began:.0f} s")

@@ -101,7 +101,7 @@ def make_column(name, data, arguments):
     tables.draw_curves(folder, runs, by_model)
     print((folder / "table1.md").read_text())
     print(f"{folder}/table1.md, classes.md, learning_curves.png: {time.monotonic() - began:.0f} s", flush=True)
-    draw_figures(name, folder)
+    draw_figures(name, folder, workers or 1)
 
 
 def models_to_draw(name, n_locations):
@@ -121,7 +121,7 @@ def draw_sheet(run, test, path, title):
     pictures.save_sheet(run, test, path, title)
 
 
-def draw_figures(data_set, folder):
+def draw_figures(data_set, folder, workers):
     """Makes the page of figures if it takes about a minute and a model has attention; else prints how to make it."""
     if DATA_SETS[data_set].render is None or not any(folder.glob("attention_lambda0/*/result.json")):
         print(f"visual-attention figures {folder.name} --runs {folder.parent} draws the paper's figures of these runs")
@@ -130,5 +130,5 @@ def draw_figures(data_set, folder):
     from visual_attention.presentation.page import make_figures
 
     began = time.monotonic()
-    path, _ = make_figures(folder, Choices())
+    path, _ = make_figures(folder, Choices(), workers)
     print(f"{path}: {time.monotonic() - began:.0f} s")

@@ -3,25 +3,44 @@
 In the paper both are averages. Options last_n and video_score select what the released program does instead.
 """
 
-from itertools import zip_longest
+from itertools import count, zip_longest
 
 import numpy as np
 
 from visual_attention.util import metrics
-from visual_attention.util.data_handler import read_ahead
+from visual_attention.util.data_handler import frames_of_batches, read_ahead
+
+MOST_WINDOWS = 1024  # predicted at a time
 
 
 def predictions(model, data, order=None):
-    """Predicts the windows in `order`, by default all.
+    """Predicts the windows in `order`, by default all. All of them are predicted in batches of nearly equal size.
 
     Yields for each batch of n windows: their numbers (n,), class probabilities at every step (T, n, C), and glimpses
     (T, n, L), or None for a model without attention.
     """
-    order = np.arange(data.n_windows) if order is None else order
-    for batch in read_ahead(data.batches(order, model.options.batch_size, overlapping=True)):
+    size = model.options.batch_size
+    if order is None:
+        order, size = np.arange(data.n_windows), batch_size(model.options, data)
+    for batch in read_ahead(data.batches(order, size, overlapping=True)):
         probs, alpha = model.predict(batch)
         n = len(batch.windows)
         yield batch.windows, probs[:, :n], None if alpha is None else alpha[:, :n]
+
+
+def batch_size(options, data):
+    """Number of windows to predict at a time, when all windows of a part are predicted.
+
+    Large products are faster, and padding takes time. So it is as large as possible, and the last batch is nearly full.
+    The frames of a batch are at most as many as those of an update, so that they fit into memory. Kernels of the speed
+    layer divide a multiple of 16 into groups.
+    """
+    n, windows, unit = data.n_windows, np.arange(data.n_windows), 16 * options.devices
+    for n_batches in count(-(-n // max(MOST_WINDOWS, options.batch_size))):
+        size = -(-n // (n_batches * unit)) * unit
+        frames = frames_of_batches(data.index, windows, size)
+        if size <= options.batch_size or frames <= options.maxlen * options.batch_size:
+            return size
 
 
 def window_scores(options, probs):

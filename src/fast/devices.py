@@ -1,8 +1,10 @@
 """Where arrays are: on JAX's device, or divided among several devices of one or more hosts."""
 
+import functools
+
 import jax
 import numpy as np
-from jax.sharding import NamedSharding
+from jax.sharding import NamedSharding, SingleDeviceSharding
 from jax.sharding import PartitionSpec as P
 
 
@@ -11,12 +13,21 @@ def on_devices(n, spec=()):
     return NamedSharding(jax.sharding.Mesh(jax.devices()[:n], "batch"), P(*spec))
 
 
+@functools.cache
+def on_first_device():
+    return SingleDeviceSharding(jax.devices()[0])
+
+
 def place(array, where=None):
-    """The array on JAX's device, or divided as the sharding `where` says. All hosts must be given the same array."""
-    if where is None or where.is_fully_addressable:
-        return jax.device_put(array, where)
-    if isinstance(array, jax.Array) and array.sharding == where:
+    """The array on JAX's device, or divided as the sharding `where` says. All hosts must be given the same array.
+
+    The device is named. For an array that is on it by default, JAX would compile a function once more.
+    """
+    where = where or on_first_device()
+    if isinstance(array, jax.Array) and array.sharding == where and array.committed:
         return array
+    if where.is_fully_addressable:
+        return jax.device_put(array, where)
     array = np.asarray(array)
     return jax.make_array_from_callback(array.shape, where, lambda part: array[part])
 
@@ -24,7 +35,7 @@ def place(array, where=None):
 def to_device(array, n):
     """The whole array on each of n devices. ValueError: JAX has fewer."""
     check_devices(n)
-    return jax.device_put(array) if n == 1 else place(array, on_devices(n))
+    return place(array, None if n == 1 else on_devices(n))
 
 
 def check_devices(n):

@@ -4,7 +4,10 @@ make_figures("runs/embedded", Choices())   # runs/embedded/figures.html, figures
 """
 
 import base64
+import functools
+import importlib
 import time
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,28 +17,47 @@ from visual_attention.presentation.figures import figure_modules
 from visual_attention.presentation.figures.given_glimpse import parse_glimpse
 from visual_attention.presentation.finished_runs import Choices, Runs
 from visual_attention.util import checks, files, tables
+from visual_attention.util.cluster import run_tasks
 
 
-def make_figures(folder, choices):
+def make_figures(folder, choices, workers=1):
     """Draws all figures and writes the page; returns its path, and the seconds that each figure took.
 
-    FileNotFoundError or ValueError: there are no runs, or the choices don't fit them.
+    workers: processes that draw figures side by side. Each opens the test data. FileNotFoundError or ValueError: there
+    are no runs, or the choices don't fit them.
     """
+    open_runs.cache_clear()
     runs, pictures = Runs(folder, choices), Path(folder, "figures")
     if choices.glimpse:
         parse_glimpse(choices.glimpse, runs.options.n_locations, runs.options.maxlen)  # an error before any figure
     pictures.mkdir(parents=True, exist_ok=True)
+    modules = figure_modules()
+    tasks = [(module.__name__, folder, choices) for module in reversed(modules)]  # the last take longest
+    with closing(run_tasks(draw_figure, tasks, workers=min(workers, len(tasks)))) as done:
+        drawn = {name: result for name, *result in done}
     sections, numbers, seconds = {}, {}, {}
-    for module in figure_modules():
-        began = time.monotonic()
-        sections[module.HEADING] = module.draw(runs, pictures)
-        for figure in sections[module.HEADING]:
+    for module in modules:
+        figures, missing, seconds[module.__name__.rpartition(".")[-1]] = drawn[module.__name__]
+        sections[module.HEADING], runs.frames_missing = figures, missing or runs.frames_missing
+        for figure in figures:
             numbers |= figure.numbers
-        seconds[module.__name__.rpartition(".")[-1]] = round(time.monotonic() - began, 1)
     files.write_json(pictures / "numbers.json", numbers)
     path = Path(folder, "figures.html")
     files.write_file(path, render("figures.html", page_values(runs, sections, seconds)).encode())
     return path, seconds
+
+
+@functools.lru_cache(maxsize=1)
+def open_runs(folder, choices):
+    """The Runs that the figures of a page share, in this process."""
+    return Runs(folder, choices)
+
+
+def draw_figure(module, folder, choices):
+    """Draws the figure of a module: the module, its Figures, why frames are missing or None, and seconds. A task."""
+    began, runs = time.monotonic(), open_runs(folder, choices)
+    figures = importlib.import_module(module).draw(runs, Path(folder, "figures"))
+    return module, figures, runs.frames_missing, round(time.monotonic() - began, 1)
 
 
 def render(template, values):
