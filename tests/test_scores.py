@@ -1,14 +1,16 @@
 """Scores of windows and videos, compared with the released code's numbers and with scikit-learn."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, confusion_matrix
 
-from visual_attention.experiment.evaluation import class_table, score
+from visual_attention.experiment.evaluation import batch_size, class_table, predictions, score
 from visual_attention.experiment.runs import write_predictions
-from visual_attention.options import Options
+from visual_attention.model import Model
+from visual_attention.options import MODELS, Options
 from visual_attention.util import metrics
 from visual_attention.util.data_handler import DataHandler
 from visual_attention.util.data_lists import write_lists
@@ -89,3 +91,36 @@ def test_predictions_file(tmp_path):
         "a.avi,3,sit,sit,0.250000,0.750000",
         '"b,""c"".avi",1,run,sit,0.400000,0.600000',
     ]
+
+
+@pytest.mark.parametrize("n", [1, 15, 70, 542, 3000])
+@pytest.mark.parametrize("size", [4, 32, 128])
+@pytest.mark.parametrize("devices", [1, 2])
+def test_windows_are_predicted_in_nearly_full_batches(n, size, devices):
+    options, unit = Options(maxlen=30, batch_size=size, devices=devices), 16 * devices
+
+    def batches(stride):
+        """The size and number of batches for windows that begin so many frames apart."""
+        index = np.arange(30)[:, None] + stride * np.arange(n)
+        chosen = batch_size(options, SimpleNamespace(n_windows=n, index=index))
+        return chosen, -(-n // chosen)
+
+    chosen, n_batches = batches(stride=1)
+    assert chosen % unit == 0 and chosen * n_batches < n + n_batches * unit
+    assert n_batches == 1 or chosen > 500 or 2 * chosen * 1.5 + 30 > 30 * size  # frames that an update may have
+    assert batches(stride=30)[0] <= max(size, unit)  # windows without common frames
+
+
+@pytest.mark.parametrize("name", ["attention_lambda0", "softmax_regression"])
+def test_predictions_do_not_depend_on_the_batch(tmp_path, name):
+    options = Options(dim=4, dim_out=4, ctx_dim=4, n_locations=9, n_actions=3, n_layers_lstm=1, maxlen=3, batch_size=16,
+                      floatX="float64", **MODELS[name])  # fmt: skip
+    with FrameTableWriter(tmp_path / "test_features.h5", 9, 4, dtype="float32") as table:
+        table.append(np.random.default_rng(0).random((40, 9, 4)))
+    write_lists(tmp_path, "test", ["a", "b"], [25, 15], [1, 2])
+    data, model = DataHandler(tmp_path, "test", maxlen=3), Model(options, "float32")
+    windows, probs, _ = zip(*predictions(model, data), strict=True)
+    assert [len(some) for some in windows] == [36] and (np.concatenate(windows) == np.arange(36)).all()
+    by_16 = [probs for _, probs, _ in predictions(model, data, np.arange(36))]
+    assert [some.shape[1] for some in by_16] == [16, 16, 4]
+    np.testing.assert_allclose(probs[0], np.concatenate(by_16, axis=1), rtol=1e-12)

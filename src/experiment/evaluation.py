@@ -3,7 +3,7 @@
 In the paper both are averages. Options last_n and video_score select what the released program does instead.
 """
 
-from itertools import count, zip_longest
+from itertools import zip_longest
 
 import numpy as np
 
@@ -36,11 +36,13 @@ def batch_size(options, data):
     layer divide a multiple of 16 into groups.
     """
     n, windows, unit = data.n_windows, np.arange(data.n_windows), 16 * options.devices
-    for n_batches in count(-(-n // max(MOST_WINDOWS, options.batch_size))):
+    n_batches = -(-n // max(MOST_WINDOWS, options.batch_size))
+    while True:
         size = -(-n // (n_batches * unit)) * unit
         frames = frames_of_batches(data.index, windows, size)
-        if size <= options.batch_size or frames <= options.maxlen * options.batch_size:
+        if size <= max(options.batch_size, unit) or frames <= options.maxlen * options.batch_size:
             return size
+        n_batches *= 2
 
 
 def window_scores(options, probs):
