@@ -149,7 +149,8 @@ def outputs_of(options, updates):
 
 @pytest.mark.parametrize(
     "name, backend_name, updates",
-    [(name, "c", 2) for name in [*MODELS, "multilabel"] if "lambda1" not in name]
+    # the two pooled models differ in one operation, and C takes a minute to compile a model
+    [(name, "c", 2) for name in [*MODELS, "multilabel"] if "lambda1" not in name and not name.startswith("average")]
     # NUMBA takes minutes to compile an update of an LSTM, so it predicts with one and updates what has none
     + [("attention_lambda0", "numba", 0), ("softmax_regression", "numba", 2)],
 )
