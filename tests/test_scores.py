@@ -1,7 +1,6 @@
 """Scores of windows and videos, compared with the released code's numbers and with scikit-learn."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -102,7 +101,7 @@ def test_windows_are_predicted_in_nearly_full_batches(n, size, devices):
     def batches(stride):
         """The size and number of batches for windows that begin so many frames apart."""
         index = np.arange(30)[:, None] + stride * np.arange(n)
-        chosen = batch_size(options, SimpleNamespace(n_windows=n, index=index))
+        chosen = batch_size(options, index)
         return chosen, -(-n // chosen)
 
     chosen, n_batches = batches(stride=1)

@@ -21,25 +21,25 @@ def predictions(model, data, order=None):
     """
     size = model.options.batch_size
     if order is None:
-        order, size = np.arange(data.n_windows), batch_size(model.options, data)
+        order, size = np.arange(data.n_windows), batch_size(model.options, data.index)
     for batch in read_ahead(data.batches(order, size, overlapping=True)):
         probs, alpha = model.predict(batch)
         n = len(batch.windows)
         yield batch.windows, probs[:, :n], None if alpha is None else alpha[:, :n]
 
 
-def batch_size(options, data):
-    """Number of windows to predict at a time, when all windows of a part are predicted.
+def batch_size(options, index):
+    """Number of windows to predict at a time, when all windows of a part are predicted; index: their frames, (T, n).
 
     Large products are faster, and padding takes time. So it is as large as possible, and the last batch is nearly full.
     The frames of a batch are at most as many as those of an update, so that they fit into memory. Kernels of the speed
     layer divide a multiple of 16 into groups.
     """
-    n, windows, unit = data.n_windows, np.arange(data.n_windows), 16 * options.devices
+    n, unit = index.shape[1], 16 * options.devices
     n_batches = -(-n // max(MOST_WINDOWS, options.batch_size))
     while True:
         size = -(-n // (n_batches * unit)) * unit
-        frames = frames_of_batches(data.index, windows, size)
+        frames = frames_of_batches(index, np.arange(n), size)
         if size <= max(options.batch_size, unit) or frames <= options.maxlen * options.batch_size:
             return size
         n_batches *= 2
