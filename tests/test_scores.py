@@ -123,3 +123,4 @@ def test_predictions_do_not_depend_on_the_batch(tmp_path, name):
     by_16 = [probs for _, probs, _ in predictions(model, data, np.arange(36))]
     assert [some.shape[1] for some in by_16] == [16, 16, 4]
     np.testing.assert_allclose(probs[0], np.concatenate(by_16, axis=1), rtol=1e-12)
+    data.table.close()
