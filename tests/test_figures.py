@@ -43,7 +43,7 @@ def make_run(folder, data, options, tested=True):
     part = load_part(data, "test", options)
     run_folder.open_run(folder, options, part.digest(), data)
     model = model_for(options, part.table.dtype)
-    for name in location_weights(model.tparams):
+    for name in location_weights(options):
         model.tparams[name].set_value(4 * np.asarray(model.tparams[name].get_value()))
     parameters.write_params(folder / "model.npz", model, [])
     if tested:
@@ -171,10 +171,10 @@ ATTENTION_WEIGHTS = {
 
 @pytest.mark.parametrize("model", ATTENTION_WEIGHTS)
 def test_location_weights(model):
-    params = init_params(recipe("paper", "embedded", model, **TINY, n_layers_att=2 if "mlp" in model else 1))
-    names = location_weights(params)
+    options = recipe("paper", "embedded", model, **TINY, n_layers_att=2 if "mlp" in model else 1)
+    params, names = init_params(options), location_weights(options)
     assert sorted(name.removeprefix("decoder_") for name in names) == ATTENTION_WEIGHTS[model]
-    drawn = redrawn(params, np.random.default_rng(0))
+    drawn = redrawn(options, params, np.random.default_rng(0))
     for name, value in params.items():
         assert (drawn[name] is value) == (name not in names)
         assert value.min() <= drawn[name].min() and drawn[name].max() <= value.max()

@@ -20,6 +20,7 @@ from concurrent.futures import CancelledError, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 
+from .extras import import_extra
 from .workers import interrupt_pool, sigterm_as_exit, start_pool, worker_pool
 
 ATTEMPTS = 3  # times in a row that workers may be killed without a result in between
@@ -79,10 +80,7 @@ def _in_processes(function, tasks, workers):
 
 
 def _on_cluster(function, tasks, address):
-    try:
-        import distributed
-    except ImportError as error:
-        raise ModuleNotFoundError("--cluster needs Dask, which is not installed: pip install .[cluster]") from error
+    distributed = import_extra("distributed", "--cluster needs Dask", "cluster")
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it logs, it also raises
     try:
         client = distributed.Client(address, timeout=20)

@@ -152,14 +152,15 @@ class DataHandler:
         end = numbers.sum()
         return np.argsort(end - np.abs(end - position), kind="stable")
 
-    def batches(self, order, batch_size, first=0, overlapping=False, frames=None):
+    def batches(self, order, batch_size, first=0, capacity=None, frames=None):
         """Batches of the windows in `order`, from batch number `first` on, as if the batches before it had been made.
 
         Each batch holds the frames that it needs, each frame once, in an array whose shape is the same for all batches.
-        overlapping: windows are in their own order and share frames, so that a smaller array is enough.
+        capacity: number of frames in that array, from `frames_of_batches`, where windows share frames; by default as
+        many as they need if they share none.
         frames: the whole table, such as the caller's copy on a device. Batches then index into it and copy no frames.
         """
-        capacity = frames_of_batches(self.index, order, batch_size) if overlapping else len(self.index) * batch_size
+        capacity = capacity or len(self.index) * batch_size
         gather = self._gatherer(order, batch_size) if frames is None else None
         for number, chosen in list(enumerate(_parts(order, batch_size)))[first:]:
             index = np.zeros((len(self.index), batch_size), "int32")

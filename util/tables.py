@@ -65,6 +65,11 @@ def latex(head, body):
                       r"\end{tabular}", ""])  # fmt: skip
 
 
+def mean_and_deviation(mean, deviation):
+    """A cell such as 53.8 ± 1.6, or the mean alone if deviation is None."""
+    return f"{mean:.1f}" + ("" if deviation is None else f" ± {deviation:.1f}")
+
+
 def _translated(text, signs):
     return "".join(signs.get(sign, sign) for sign in " ".join(text.splitlines()))
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from . import checks
 from .data_lists import check_inside_root
+from .extras import import_extra
 from .files import new_file
 from .video_check import open_account, seconds
 
@@ -148,11 +149,7 @@ def _opened(path):
 
 
 def _import_av():
-    try:
-        import av
-    except ImportError as error:
-        raise ModuleNotFoundError("video needs PyAV, which is not installed: pip install .[extract]") from error
-    return av
+    return import_extra("av", "video needs PyAV", "extract")
 
 
 def write_video(path, frames, fps):

@@ -133,10 +133,11 @@ def compare_recipes(arguments):
     head = ["Model", "accuracy %", "best validation %", "best epoch", "attention on the figure (uniform) %", "s"]
     body = []
     for title, row in runs.items():
-        deviation = f" ± {np.std([run['test'] for run in row], ddof=1):.1f}" if len(row) > 1 else ""
+        deviation = np.std([run["test"] for run in row], ddof=1) if len(row) > 1 else None
         mean = {name: np.mean([run[name] for run in row]) for name in row[0] if isinstance(row[0][name], (int, float))}
         body.append([
-            title, f"{mean['test']:.1f}{deviation}", f"{mean['valid']:.1f}", f"{mean['best_epoch']:.1f}",
+            title, tables.mean_and_deviation(mean["test"], deviation),
+            f"{mean['valid']:.1f}", f"{mean['best_epoch']:.1f}",
             f"{100 * mean['attention_on_figure']:.1f} ({100 * mean['uniform_on_figure']:.1f})",
             f"{mean['training_seconds']:.0f}",
         ])  # fmt: skip

@@ -66,7 +66,7 @@ def main():
     metric = next(iter(results.values()))["metric"]
     head = ["LSTM layers", "λ", f"{metric} %", *(f"fold {k + 1}" for k in range(arguments.folds))]
     body = [
-        [str(layers), f"{alpha_c:g}", f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}",
+        [str(layers), f"{alpha_c:g}", tables.mean_and_deviation(np.mean(values), np.std(values, ddof=1)),
          *(f"{value:.1f}" for value in values)]
         for (layers, alpha_c), values in sorted(scores.items(), key=lambda item: -np.mean(item[1]))
     ]  # fmt: skip

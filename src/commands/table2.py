@@ -56,7 +56,7 @@ def main():
         if arguments.model not in rows:
             raise ValueError(f"{path}: has no row {arguments.model}; expected --model one of {', '.join(rows)}")
         row = rows[arguments.model]
-        measured.append(f"{row['mean']:.1f}" + ("" if row["deviation"] is None else f" ± {row['deviation']:.1f}"))
+        measured.append(tables.mean_and_deviation(row["mean"], row["deviation"]))
     body = []
     for kind, methods in METHODS.items():
         for method, title in methods.items():

@@ -13,7 +13,7 @@ import psutil
 from visual_attention.attention import ATTENTION
 from visual_attention.experiment.evaluation import batch_size
 from visual_attention.layers import Zeros
-from visual_attention.util.data_handler import frames_of_batches, windows
+from visual_attention.util.data_handler import windows
 from visual_attention.util.data_lists import PARTS, read_lists
 from visual_attention.util.frame_table import FrameTable
 
@@ -169,7 +169,7 @@ def sizes(folder, options):
         frame_gb = table.frame_bytes / 1e9
         table_gb.append(table.n_frames * frame_gb)
         if part != "train":
-            frames = frames_of_batches(index, np.arange(len(video)), batch_size(options, index))
+            _, frames = batch_size(options, index)
         else:  # batches of a training table in memory are indices into it
             frames = index.shape[0] * options.batch_size if table_gb[0] > options.memory_gb else 0
         batch_gb.append(frames * frame_gb)

@@ -19,18 +19,21 @@ def predictions(model, data, order=None):
     Yields for each batch of n windows: their numbers (n,), class probabilities at every step (T, n, C), and glimpses
     (T, n, L), or None for a model without attention.
     """
-    size = model.options.batch_size
     if order is None:
-        order, size = np.arange(data.n_windows), batch_size(model.options, data.index)
-    for batch in read_ahead(data.batches(order, size, overlapping=True)):
+        order, (size, capacity) = np.arange(data.n_windows), batch_size(model.options, data.index)
+    else:
+        size = model.options.batch_size
+        capacity = frames_of_batches(data.index, order, size)
+    for batch in read_ahead(data.batches(order, size, capacity=capacity)):
         probs, alpha = model.predict(batch)
         n = len(batch.windows)
         yield batch.windows, probs[:, :n], None if alpha is None else alpha[:, :n]
 
 
 def batch_size(options, index):
-    """Number of windows to predict at a time, when all windows of a part are predicted; index: their frames, (T, n).
+    """Numbers of windows to predict at a time, when all windows of a part are predicted, and of frames that they need.
 
+    index: the frames of all windows, (T, n).
     Large products are faster, and padding takes time. So it is as large as possible, and the last batch is nearly full.
     The frames of a batch are at most as many as those of an update, so that they fit into memory. Kernels of the speed
     layer divide a multiple of 16 into groups.
@@ -41,7 +44,7 @@ def batch_size(options, index):
         size = -(-n // (n_batches * unit)) * unit
         frames = frames_of_batches(index, np.arange(n), size)
         if size <= max(options.batch_size, unit) or frames <= options.maxlen * options.batch_size:
-            return size
+            return size, frames
         n_batches *= 2
 
 

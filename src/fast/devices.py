@@ -15,6 +15,7 @@ def on_devices(n, spec=()):
 
 @functools.cache
 def on_first_device():
+    """The sharding that names JAX's first device, where everything is unless several devices share a batch."""
     return SingleDeviceSharding(jax.devices()[0])
 
 

@@ -27,7 +27,7 @@ def make_figures(folder, choices, workers=1):
     are no runs, or the choices don't fit them.
     """
     open_runs.cache_clear()
-    runs, pictures = Runs(folder, choices), Path(folder, "figures")
+    runs, pictures = open_runs(folder, choices), Path(folder, "figures")
     if choices.glimpse:
         parse_glimpse(choices.glimpse, runs.options.n_locations, runs.options.maxlen)  # an error before any figure
     pictures.mkdir(parents=True, exist_ok=True)

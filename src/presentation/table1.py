@@ -41,13 +41,13 @@ def write_table(folder, data_set, results):
     head += ["s", *(f"paper: {d.title} {d.short_metric} %" for d in in_paper)]
     body = []
     for row in rows:
-        deviation = "" if row["deviation"] is None else f" ± {row['deviation']:.1f}"
         share = ""
         if "attention_on_figure" in row:
             share = f"{100 * row['attention_on_figure']:.1f} ({100 * row['uniform_on_figure']:.1f})"
         literature = [f"{v:.2f}" for v in row["paper"].values()] if row["paper"] else [""] * len(in_paper)
         by_split = [f"{value:.1f}" for value in row["values_by_split"]] if splits else []
-        body.append([TITLES[row["model"]], f"{row['mean']:.1f}{deviation}", *by_split, *([share] if has_figure else []),
+        score = tables.mean_and_deviation(row["mean"], row["deviation"])
+        body.append([TITLES[row["model"]], score, *by_split, *([share] if has_figure else []),
                      f"{row['seconds']:.0f}", *literature])  # fmt: skip
     tables.write_table(folder / "table1", head, body)
 

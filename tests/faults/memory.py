@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from faults import Case
+from faults import Case, samples
 from visual_attention.experiment import budget
 from visual_attention.options import MODELS, Options
 from visual_attention.util.data_lists import write_lists
@@ -86,8 +86,7 @@ def make_data(folder, count, options):
 
 def train(data, run, model, changes):
     """Exit status of a training run, and GB of memory at its peak."""
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in {**SMALL, **changes}.items()]
-    script = [SCRIPTS / "train.py", "--data", data, "--run", run, "--model", model, *flags]
+    script = [*samples.train(data, run, {**SMALL, **changes}), "--model", model]
     peak = run.with_suffix(".status")
     process = subprocess.run([sys.executable, "-c", WRITE_PEAK, peak, *script], capture_output=True)
     kilobytes = next(line.split()[1] for line in peak.read_text().splitlines() if line.startswith("VmHWM"))

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from visual_attention.util.extras import import_extra
+
 SIZE = 224  # pixels, the side of the frames that a network sees
 
 
@@ -31,11 +33,7 @@ class Network:
 
 def import_torch():
     """The module torch, which only extraction needs. ModuleNotFoundError says how to install it."""
-    try:
-        import torch
-    except ImportError as error:
-        raise ModuleNotFoundError("extraction needs torch, which is not installed: pip install .[extract]") from error
-    return torch
+    return import_extra("torch", "extraction needs torch", "extract")
 
 
 def frames_to_tensor(torch, frames, device):

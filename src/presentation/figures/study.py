@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from visual_attention.attention import ATTENTION
 from visual_attention.experiment.data import load_coverage
 from visual_attention.experiment.evaluation import watch
 from visual_attention.experiment.parameters import load_params, params_of
 from visual_attention.experiment.run_folder import load_options
+from visual_attention.layers import Zeros
 from visual_attention.model import model_for
 from visual_attention.options import TITLES
 from visual_attention.presentation import glimpse_numbers, pictures
@@ -131,16 +133,15 @@ class Stage:
     updates: int = 0  # of the location weights
 
 
-def location_weights(params):
-    """Names of the parameters that only score locations: Eq. 4's W. Of mlp attention, which has no weights per
-    location, all parameters of its layers."""
-    return [name for name in params if name == "decoder_W_loc" or name == "decoder_c_tt" or "_att" in name]
+def location_weights(options):
+    """Names of the parameters that only score locations, those of the kind of attention: for Eq. 4, W."""
+    return list(ATTENTION[options.attention].init_params(options, Zeros()))
 
 
-def redrawn(params, rng):
+def redrawn(options, params, rng):
     """Parameters with location weights drawn uniformly between the minimum and the maximum of each array."""
     drawn = {name: rng.uniform(params[name].min(), params[name].max(), params[name].shape).astype(params[name].dtype)
-             for name in location_weights(params)}  # fmt: skip
+             for name in location_weights(options)}  # fmt: skip
     return params | drawn
 
 
@@ -171,13 +172,13 @@ def study(run, data, k, seed=0, lrate=0.01, most=300, random_wrong=False):
     model = model_for(study_options, data.table.dtype)
     load_params(model, Path(run, "model.npz"))
     _, trained = without_dropout(options, params_of(model))
-    fixed = {name: value for name, value in trained.items() if name not in location_weights(trained)}
+    fixed = {name: value for name, value in trained.items() if name not in location_weights(options)}
 
     set_params(model, trained)
     stages = {"trained": watch_stage(model, data, k)}
     if random_wrong and not stages["trained"].right:
         return None
-    set_params(model, redrawn(trained, np.random.default_rng(seed)))
+    set_params(model, redrawn(options, trained, np.random.default_rng(seed)))
     stages["random"] = last = watch_stage(model, data, k)
     if random_wrong and last.right:
         return None
