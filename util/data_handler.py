@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 
 from visual_attention.util.data_lists import read_lists
-from visual_attention.util.frame_table import FrameTable
+from visual_attention.util.frame_table import FrameTable, aligned_zeros
 
 
 def windows(frame_numbers, maxlen, skip=1, stride=1):
@@ -174,7 +174,7 @@ class DataHandler:
                 yield Batch(frames, index, mask, y, chosen)
                 continue
             rows, places = np.unique(index, return_inverse=True)
-            cubes = np.zeros((capacity, self.table.n_locations, self.table.depth), self.table.dtype)
+            cubes = aligned_zeros((capacity, self.table.n_locations, self.table.depth), self.table.dtype)
             gather(rows, cubes, number)
             yield Batch(cubes, places.reshape(index.shape).astype("int32"), mask, y, chosen)
 
@@ -214,16 +214,15 @@ def _parts(order, size):
 
 
 def frames_of_batches(index, order, batch_size):
-    """Number of frames in the largest batch, if each frame is stored once; rounded up by `_round_size`.
+    """Number of frames in the largest batch, if each frame is stored once.
 
     index: rows of the windows in the frame table, (T, n).
     """
-    numbers = [len(np.unique(index[:, part])) for part in _parts(order, batch_size)]
-    return min(len(index) * batch_size, _round_size(max(numbers, default=1)))
+    return max((len(np.unique(index[:, part])) for part in _parts(order, batch_size)), default=1)
 
 
-def _round_size(n):
-    """The smallest of 1, 2, 3, 4, 6, 8, 12, 16, ... that is at least n: few sizes, as each is compiled."""
+def rounded_up(n):
+    """The smallest of 1, 2, 3, 4, 6, 8, 12, 16, ... that is at least n. For each size, a function is compiled."""
     power = 1 << (n - 1).bit_length()
     return power * 3 // 4 if 2 < n <= power * 3 // 4 else power
 

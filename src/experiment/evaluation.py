@@ -8,7 +8,7 @@ from itertools import zip_longest
 import numpy as np
 
 from visual_attention.util import metrics
-from visual_attention.util.data_handler import frames_of_batches, read_ahead
+from visual_attention.util.data_handler import frames_of_batches, read_ahead, rounded_up
 
 MOST_WINDOWS = 1024  # predicted at a time
 
@@ -23,7 +23,7 @@ def predictions(model, data, order=None):
         order, (size, capacity) = np.arange(data.n_windows), batch_size(model.options, data.index)
     else:
         size = model.options.batch_size
-        capacity = frames_of_batches(data.index, order, size)
+        capacity = rounded_up(frames_of_batches(data.index, order, size))
     for batch in read_ahead(data.batches(order, size, capacity=capacity)):
         probs, alpha = model.predict(batch)
         n = len(batch.windows)
@@ -42,7 +42,7 @@ def batch_size(options, index):
     n_batches = -(-n // max(MOST_WINDOWS, options.batch_size))
     while True:
         size = -(-n // (n_batches * unit)) * unit
-        frames = frames_of_batches(index, np.arange(n), size)
+        frames = -(-frames_of_batches(index, np.arange(n), size) // 16) * 16
         if size <= max(options.batch_size, unit) or frames <= options.maxlen * options.batch_size:
             return size, frames
         n_batches *= 2
