@@ -11,9 +11,11 @@ import importlib.metadata
 import os
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import jax
 import pytensor
+import pytensor.tensor as pt
 from jax import export
 from jax._src import compilation_cache
 from pytensor.compile.sharedvalue import SharedVariable
@@ -21,8 +23,9 @@ from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.traversal import graph_inputs
 from pytensor.link.jax.dispatch import jax_funcify
 
-from visual_attention.fast.devices import on_devices, place
+from visual_attention.fast.devices import on_devices, on_first_device, place
 from visual_attention.fast.frames import split_tables
+from visual_attention.fast.loops import constant_of
 from visual_attention.fast.rewrites import rewrite
 from visual_attention.util.files import WriteError, write_file
 
@@ -42,8 +45,8 @@ class JaxFunction:
         self.updated, self.n_outputs = list(updates), len(outputs)
         self.shared += [v for v in self.updated if v not in self.shared]
         self.complete = complete or (lambda expressions: expressions)
-        self.table, self.tables = None, None
-        self.places = [None] * (len(self.inputs) + len(self.shared))
+        self.table, self.tables, self.devices = None, None, devices
+        self.places = [on_first_device()] * (len(self.inputs) + len(self.shared))
         if devices > 1:
             # From the places of inputs and outputs, XLA divides the work and adds up the parts' gradients.
             axes = [*dict(inputs).values(), *(None for _ in self.shared)]
@@ -53,7 +56,7 @@ class JaxFunction:
     def __call__(self, *args):
         # All arguments are on the device from the first call on. Otherwise JAX would compile again for the second.
         args = [*args, *(variable.container.storage[0] for variable in self.shared)]
-        args = [place(a, where) for a, where in zip(args, self.places, strict=True)]
+        args = place(args, self.places)
         if args[0] is not self.table:
             self.table, self.tables = args[0], self._run("tables", [args[0]])
         results = self._run("main", [*args, *self.tables])
@@ -72,8 +75,8 @@ class JaxFunction:
         n = len(self.inputs)
         donated = tuple(n + k for k, variable in enumerate(self.shared) if variable in self.updated)
         donated = donated if part == "main" else ()
-        if self.places[0]:
-            everywhere = on_devices(self.places[0].mesh.size)
+        if self.devices > 1:
+            everywhere = on_devices(self.devices)
             return _jit(self.translated[part], donated, out_shardings=everywhere)
         if self.key is None:
             return _jit(self.translated[part], donated)
@@ -89,10 +92,25 @@ class JaxFunction:
     @functools.cached_property
     def translated(self):
         """The two parts of the rewritten graph (`split_tables`) as functions that JAX can trace, by name."""
-        with pytensor.config.change_flags(traceback__limit=0):
+        with pytensor.config.change_flags(traceback__limit=0), shapes_of_types():
             graph = FunctionGraph([*self.inputs, *self.shared], self.complete(self.outputs), clone=True)
             rewrite(graph, graph.inputs[0], predicts=not self.updated)
             return {name: jax_funcify(part) for name, part in split_tables(graph, graph.inputs[0]).items()}
+
+
+@contextlib.contextmanager
+def shapes_of_types():
+    """In the block, PyTensor takes the static shape of a new array from constants and types alone.
+
+    By default it also infers it from the graph, through every Scan. That takes half of the time of a Scan's gradient.
+    """
+
+    def infer_static_shape(shape):
+        shape = [pt.as_tensor_variable(size, ndim=0) for size in shape]
+        return shape, tuple(constant_of(size, None) for size in shape)
+
+    with mock.patch.object(pytensor.tensor.basic, "infer_static_shape", infer_static_shape):
+        yield
 
 
 def _jit(function, donated, **placement):

@@ -449,10 +449,13 @@ def jax_loop(op, node, **kwargs):
 
     def loop(*inputs):
         sequences, carried, constants = op.split(inputs)
-        outputs = node.outputs[: len(carried)], node.outputs[len(carried) :]
-        states = [_write(jnp.zeros(out.type.shape, x.dtype), x, 0) if traced else None
-                  for x, out, traced in zip(carried, outputs[0], op.traced, strict=True)]  # fmt: skip
-        results = [jnp.zeros(out.type.shape, out.type.dtype) for out in outputs[1]]
+        # Every entry will be written, so any numbers will do. Equal numbers would be a single array, copied for each
+        # output. Numbers from the loop's inputs take no memory before the loop can begin.
+        numbers = max([*sequences, *carried], key=jnp.size).ravel()
+        buffers = [jnp.full(v.type.shape, numbers[k], v.type.dtype) for k, v in enumerate(node.outputs)]
+        states = [_write(buffer, x, 0) if traced else None
+                  for x, buffer, traced in zip(carried, buffers, op.traced, strict=False)]  # fmt: skip
+        results = buffers[len(carried) :]
 
         def body(k, before):
             carried, states, results = before
