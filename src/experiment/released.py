@@ -22,6 +22,7 @@ ITS_DATA_SETS = [data_set for data_set in DATA_SETS.values() if data_set.release
 # values of our options to which the released program is fixed
 CONVENTIONS = {"pooling": "attention", **RECIPES["released"]["embedded"]}
 CONVENTIONS = {name: CONVENTIONS[name] for name in ("pooling", "attention", "n_layers_lstm", "dropout", "cost")}
+CONVENTIONS["focus"] = "soft"
 
 
 def from_released(options, **changes):
