@@ -114,7 +114,9 @@ def loop(params, options, frames, index, mask, masks, given=None, record=()):  #
     T, B, L, n = options.maxlen, options.batch_size, options.n_locations, options.n_layers_lstm
     attends = options.pooling == "attention"
     weights = {name: value for name, value in params.items() if name.startswith("decoder")}
-    sequences = {"index": index, "mask": mask} | {name: m for name, m in masks.items() if name.startswith(("x", "focus"))}
+    sequences = {"index": index, "mask": mask} | {
+        name: m for name, m in masks.items() if name.startswith(("x", "focus"))
+    }
     sequences |= {"given": given} if given is not None else {}
     h, c = initial_state(params, options, cubes(frames, index), masks)
     states = [*h, *c] + ([pt.full((B, L), 1 / L, dtype=mask.dtype)] if attends else [])

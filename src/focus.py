@@ -48,7 +48,7 @@ FOCUS = {"soft": soft, "hard": hard, "hybrid": hybrid}
 
 def largest(alpha, k):
     """The locations of the k largest weights; of equal weights, the first; (B, L) -> (B, k)."""
-    return pt.argsort(-disconnected_grad(alpha), axis=1, stable=True)[:, :k]
+    return pt.argsort(-disconnected_grad(alpha), axis=1, stable=True)[:, :k].astype("int32")
 
 
 def draw(alpha, uniform):
@@ -58,7 +58,7 @@ def draw(alpha, uniform):
     """
     total = disconnected_grad(alpha).cumsum(axis=1)
     below = total <= uniform[:, None] * total[:, -1:]  # by rounding, all weights may not sum to 1
-    return pt.minimum(below.sum(axis=1), alpha.type.shape[1] - 1)
+    return pt.minimum(below.sum(axis=1), alpha.type.shape[1] - 1).astype("int32")
 
 
 def features_at(X, chosen):

@@ -156,7 +156,17 @@ class Options:
 
     def __post_init__(self):
         least = dict.fromkeys(
-            ("alpha_c", "decay_c", "entropy_c", "temperature_inverse", "last_n", "seed", "lrate", "memory_gb", "checkpoint_seconds"),
+            (
+                "alpha_c",
+                "decay_c",
+                "entropy_c",
+                "temperature_inverse",
+                "last_n",
+                "seed",
+                "lrate",
+                "memory_gb",
+                "checkpoint_seconds",
+            ),
             0,
         )
         for field in dataclasses.fields(self):
@@ -213,9 +223,15 @@ MODELS = {
     "attention_lambda1": {"pooling": "attention", "alpha_c": 1.0},
     "attention_lambda10": {"pooling": "attention", "alpha_c": 10.0},
     "attention_mlp_lambda0": {"pooling": "attention", "attention": "mlp", "alpha_c": 0.0},
-    "hard_location": {"pooling": "attention", "alpha_c": 0.0, "focus": "hard"},
+    "hard_location": {"pooling": "attention", "alpha_c": 0.0, "focus": "hard", "half_expectation": True},
     "hybrid_location": {"pooling": "attention", "alpha_c": 0.0, "focus": "hybrid", "top_k": 4},
-    "hard_mlp": {"pooling": "attention", "attention": "mlp", "alpha_c": 0.0, "focus": "hard"},
+    "hard_mlp": {
+        "pooling": "attention",
+        "attention": "mlp",
+        "alpha_c": 0.0,
+        "focus": "hard",
+        "half_expectation": True,
+    },
     "hybrid_mlp": {"pooling": "attention", "attention": "mlp", "alpha_c": 0.0, "focus": "hybrid", "top_k": 4},
 }
 TABLE1 = tuple(MODELS)[:7]  # the rows that the table has unless others are asked for

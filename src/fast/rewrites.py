@@ -12,7 +12,15 @@ from pytensor.tensor.sort import ArgSortOp
 from pytensor.tensor.subtensor import AdvancedSubtensor, Subtensor, indices_from_subtensor
 
 from visual_attention.fast.frames import compute_once_per_frame, sum_over_locations, taken_rows, vector_of_rows
-from visual_attention.fast.kernels import CubesDot, CubesOuter, FewRowsDot, FrameSums, Largest, LocationScores, WeightedSum
+from visual_attention.fast.kernels import (
+    CubesDot,
+    CubesOuter,
+    FewRowsDot,
+    FrameSums,
+    Largest,
+    LocationScores,
+    WeightedSum,
+)
 from visual_attention.fast.loops import Loop, replace, restate_loops, with_constants
 
 # PyTensor's rewrites for JAX, except fusion, which is XLA's task, and those of Scans, which have become Loops.
