@@ -226,8 +226,9 @@ def build_model(params, options, training, frames_dtype=None, record=(), y=None)
         graph = build_model(params, options, training=True)
         grads = pytensor.grad(graph.cost, list(params.values()))
 
-    training: whether there is dropout, and REINFORCE with focus `hard`. frames_dtype: dtype of the frame table; None: floatX. record: see `loop`. y: a
-    variable for labels that may change within a window, (T, B) or (T, B, C); None: one label per window.
+    training: whether there is dropout, and REINFORCE with focus `hard`. frames_dtype: dtype of the frame table; None:
+    floatX. record: see `loop`. y: a variable for labels that may change within a window, (T, B) or (T, B, C); None: one
+    label per window.
     """
     T, B, L, D, C = options.maxlen, options.batch_size, options.n_locations, options.ctx_dim, options.n_actions
     floatX = pytensor.config.floatX

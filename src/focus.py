@@ -32,7 +32,7 @@ def hybrid(options, alpha, X, masks):
 
 
 def hard(options, alpha, X, masks):
-    """s_t ~ alpha_t, x_t = X_{t,s_t} (Xu et al. 2015, section 4.1). `reinforce` states the gradient. Shapes: see `soft`.
+    """s_t ~ alpha_t, x_t = X_{t,s_t} (Xu et al. 2015, section 4.1). Shapes: see `soft`. Gradient: see `reinforce`.
 
     For windows in which masks["focus_expected"] is 1, x_t is the expectation, which is Eq. 5.
     """
@@ -73,7 +73,7 @@ def one_hot(chosen, options):
 
 
 def drawn_shapes(options, training):
-    """(shape, dtype) of the random numbers that focus needs, by name. None if nothing is drawn.
+    """(shape, dtype) of the random numbers that focus needs, by name; empty if nothing is drawn.
 
     focus_uniform: u of `draw`. focus_expected: 0 or 1, the same at all steps of a window.
     """

@@ -225,7 +225,7 @@ def uniform(rng, shape):
 
 
 def draw_paths(options, batch):
-    """Uniform numbers for n_samples paths of each window, (T, B) each, which depend on its number and the seed alone."""
+    """Uniform numbers (n_samples, T, B) for paths. They depend on the seed and on the number of a window alone."""
     o, numbers = options, np.zeros((options.n_samples, options.maxlen, batch.index.shape[1]), options.floatX)
     for b, window in enumerate(batch.windows):
         numbers[:, :, b] = uniform(np.random.default_rng([o.seed, 3, int(window)]), (o.n_samples, o.maxlen))

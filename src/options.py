@@ -157,18 +157,11 @@ class Options:
     def __post_init__(self):
         least = dict.fromkeys(
             (
-                "alpha_c",
-                "decay_c",
-                "entropy_c",
-                "temperature_inverse",
-                "last_n",
-                "seed",
-                "lrate",
-                "memory_gb",
+                "alpha_c", "decay_c", "entropy_c", "temperature_inverse", "last_n", "seed", "lrate", "memory_gb",
                 "checkpoint_seconds",
             ),
             0,
-        )
+        )  # fmt: skip
         for field in dataclasses.fields(self):
             value, choices = getattr(self, field.name), getattr(field.type, "__args__", None)
             if choices:

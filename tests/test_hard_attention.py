@@ -41,30 +41,35 @@ def alpha_of(p, options, x, h):
     return numpy_model.softmax((inner @ p["decoder_U_att"])[..., 0] + p["decoder_c_tt"])
 
 
-def follow(p, options, x, mask, y, path=None):
-    """The cost of the window if the locations of `path` are drawn (None: of the expectation), and alpha (T, L)."""
-    alphas = []
+def follow(p, options, x, mask, y, paths=None):
+    """The cost (n,) of a window if the locations of each path (n, T) are drawn, and alpha (T, n, L).
+
+    Without paths: of the expectation, with n = 1.
+    """
+    n, alphas = 1 if paths is None else len(paths), []
 
     def glimpse(p, x_t, h, before):
         alphas.append(alpha_of(p, options, x_t, h))
-        return alphas[-1] if path is None else np.eye(L)[[path[len(alphas) - 1]]]
+        return alphas[-1] if paths is None else np.eye(L)[paths[:, len(alphas) - 1]]
 
-    probs, *_ = numpy_model.forward(p, options, x, mask, glimpse=glimpse)
-    alpha, m = np.concatenate(alphas), mask[:, 0]
-    cost = -(m * np.log(probs[:, 0, y[0]])).sum()
-    cost += options.alpha_c * ((1 - (m[:, None] * alpha).sum(axis=0)) ** 2).sum()
-    return cost + options.entropy_c * (m[:, None] * alpha * np.log(alpha)).sum(), alpha
+    probs, *_ = numpy_model.forward(p, options, np.repeat(x, n, axis=1), np.repeat(mask, n, axis=1), glimpse=glimpse)
+    alpha = np.stack(alphas)
+    cost = -(mask * np.log(probs[:, :, y[0]])).sum(axis=0)
+    cost = cost + options.alpha_c * ((1 - (mask[:, :, None] * alpha).sum(axis=0)) ** 2).sum(axis=1)
+    return cost + options.entropy_c * (mask[:, :, None] * alpha * np.log(alpha)).sum(axis=(0, 2)), alpha
 
 
-PATHS = list(itertools.product(range(L), repeat=T))
+PATHS = np.array(list(itertools.product(range(L), repeat=T)))  # (27, T)
+
+
+def at(alpha, paths):
+    """alpha (T, n, L) at the locations of paths (n, T) -> (T, n)."""
+    return np.take_along_axis(alpha, paths.T[:, :, None], axis=2)[:, :, 0]
 
 
 def expected_cost(p, *window):
-    total = 0
-    for path in PATHS:
-        cost, alpha = follow(p, *window, path)
-        total += np.prod(alpha[range(T), path]) * cost
-    return total
+    cost, alpha = follow(p, *window, PATHS)
+    return (at(alpha, PATHS).prod(axis=0) * cost).sum()
 
 
 def exact_gradient(function, p, *window):
@@ -104,14 +109,14 @@ class Estimator:
         return float(cost), dict(zip(p, map(np.asarray, rest), strict=False)), np.asarray(rest[-1])
 
     def of_all_paths(self, p, batch, window):
-        """Probability, cost and gradients of each path."""
-        for path in PATHS:
-            cost, alpha = follow(p, *window, path)
-            ends = alpha.cumsum(axis=1)[range(T), path]
-            u = ends - alpha[range(T), path] / 2  # in the middle of the drawn location's part of [0, 1)
-            found, gradient, _ = self(p, batch, u[:, None])
+        """Probability and gradients of each path."""
+        costs, alpha = follow(p, *window, PATHS)
+        weights = at(alpha, PATHS)  # (T, 27)
+        middles = at(alpha.cumsum(axis=2), PATHS) - weights / 2  # of the drawn locations' parts of [0, 1)
+        for k, cost in enumerate(costs):
+            found, gradient, _ = self(p, batch, middles[:, k, None])
             np.testing.assert_allclose(found, cost + decay(self.options, p), rtol=1e-12)  # so this path was drawn
-            yield np.prod(alpha[range(T), path]), gradient
+            yield weights[:, k].prod(), gradient
 
     def moments(self, p, batch, window):
         """Mean and variance of the gradients, by name."""
@@ -148,7 +153,7 @@ def test_mean_over_all_paths_is_the_gradient_of_the_expected_cost(case, n_steps)
     own = {name: v for name, v in p.items() if not name.startswith("baseline")}
     expected = exact_gradient(expected_cost, own, *window)
     for scale in (0, 1):
-        if estimator.average:
+        if estimator.average is not None:
             estimator.average.set_value(scale * np.array([0.9, -2.0, 0.4]))
         q = {name: v if name in own else scale * v for name, v in p.items()}
         mean, _ = estimator.moments(q, batch, window)
@@ -164,7 +169,7 @@ def test_mean_over_draws_is_the_gradient_of_the_expected_cost(case):
     own = {name: v for name, v in p.items() if not name.startswith("baseline")}
     expected = exact_gradient(expected_cost, own, *window_of(estimator, batch))
     rng, draws = np.random.default_rng(0), []
-    for _ in range(1500):
+    for _ in range(400):
         gradient = estimator(p, batch, uniform(rng, (T, 1)))[1]
         draws.append(np.concatenate([gradient[name].ravel() for name in own]))
     draws, expected = np.array(draws), np.concatenate([expected[name].ravel() for name in own])
@@ -177,18 +182,18 @@ def test_variance_with_a_trained_baseline_is_lower(case):
     """After some updates by gradient descent. Without a baseline: the same estimator with one that is 0."""
     estimator, p, batch = case
     p, rng = {name: v.copy() for name, v in p.items()}, np.random.default_rng(1)
-    if estimator.average:
+    if estimator.average is not None:
         estimator.average.set_value(np.zeros(T))
     for _ in range(200):
         _, gradient, average = estimator(p, batch, uniform(rng, (T, 1)))
         for name in p:
             p[name] -= 0.02 * gradient[name]
-        if estimator.average:
+        if estimator.average is not None:
             estimator.average.set_value(average)
     without = {name: np.zeros_like(v) if name.startswith("baseline") else v for name, v in p.items()}
     window = window_of(estimator, batch)
     _, variance = estimator.moments(p, batch, window)
-    if estimator.average:
+    if estimator.average is not None:
         estimator.average.set_value(np.zeros(T))
     _, variance_without = estimator.moments(without, batch, window)
     own = [name for name in p if not name.startswith("baseline")]
@@ -199,34 +204,32 @@ def test_variance_with_a_trained_baseline_is_lower(case):
 def test_windows_that_get_the_expectation_have_its_gradient(case):
     """And the moving average, like the parameters of the other baseline, takes no notice of them."""
     estimator, p, batch = case
-    if estimator.average:
+    if estimator.average is not None:
         return  # without half_expectation
     cost, gradient, _ = estimator(p, batch, np.zeros((T, 1)), is_expected=True)
     window = window_of(estimator, batch)
-    np.testing.assert_allclose(cost, follow(p, *window)[0] + decay(estimator.options, p), rtol=1e-12)
-    expected = exact_gradient(lambda *arguments: follow(*arguments)[0], p, *window)
+    np.testing.assert_allclose(cost, follow(p, *window)[0][0] + decay(estimator.options, p), rtol=1e-12)
+    expected = exact_gradient(lambda *arguments: follow(*arguments)[0][0], p, *window)
     for name, g in expected.items():
         np.testing.assert_allclose(gradient[name], g, rtol=0, atol=1e-10, err_msg=name)
 
 
 def test_moving_average_is_of_what_is_left_of_the_cost(case):
     estimator, p, batch = case
-    if not estimator.average:
+    if estimator.average is None:
         return
     average, window = np.array([0.5, 1.0, 2.0]), window_of(estimator, batch)
     estimator.average.set_value(average)
     _, _, new = estimator(p, batch, np.full((T, 1), 0.4))
-    path = []
-    for t in range(T):
-        alpha = follow(p, *window, [*path, 0, 0, 0][:T])[1]
-        path.append(int(np.argmax(alpha[t].cumsum() > 0.4)))
+    costs, alpha = follow(p, *window, PATHS)
+    u_in_part = (at(alpha.cumsum(axis=2), PATHS) > 0.4) & (at(alpha.cumsum(axis=2) - alpha, PATHS) <= 0.4)
+    (k,) = np.flatnonzero(u_in_part.all(axis=0))  # the path that was drawn
     options, x, mask, y = window
-    alpha = follow(p, *window, path)[1]
-    probs, *_ = numpy_model.forward(
-        p, options, x, mask, glimpse=lambda p, x, h, a, steps=iter(path): np.eye(L)[[next(steps)]]
-    )
+    steps, alpha = iter(PATHS[k]), alpha[:, k]
+    probs, *_ = numpy_model.forward(p, options, x, mask, glimpse=lambda p, x, h, a: np.eye(L)[[next(steps)]])
     of_step = -np.log(probs[:, 0, y[0]]) + options.entropy_c * (alpha * np.log(alpha)).sum(axis=1)
     penalty = options.alpha_c * ((1 - alpha.sum(axis=0)) ** 2).sum()
+    np.testing.assert_allclose(of_step.sum() + penalty, costs[k], rtol=1e-12)
     target = [(of_step[t:].sum() + penalty) / (T - t) for t in range(T)]
     np.testing.assert_allclose(new, 0.9 * average + 0.1 * np.array(target), rtol=1e-12)
 

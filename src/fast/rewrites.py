@@ -105,7 +105,7 @@ def products_with_cubes(fgraph, node):
 
 @node_rewriter([AdvancedSubtensor])
 def features_of_cubes(fgraph, node):
-    """frames[rows][b, locations] becomes frames[rows[b], locations], which reads only the features at these locations."""
+    """frames[rows][b, locations] becomes frames[rows[b], locations], which reads these locations alone."""
     if node.op.idx_list == (0, 1) and (cubes := taken_cubes(node.inputs[0])):
         frames, rows, is_transposed = cubes
         _, b, locations = node.inputs
