@@ -5,7 +5,7 @@ from visual_attention.presentation import pictures
 from visual_attention.presentation.figures import Figure
 from visual_attention.util import drawing
 
-HEADING, POSITION = "Drawn locations", 35
+HEADING, POSITION = "Drawn locations", 45
 MODELS = ("hard_location", "hard_mlp")
 N_VIDEOS, N_SAMPLES = 2, 3
 
