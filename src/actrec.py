@@ -13,7 +13,8 @@ import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
 
 from visual_attention import losses
-from visual_attention.attention import ATTENTION, Moment, attended
+from visual_attention.attention import ATTENTION, Moment
+from visual_attention.focus import FOCUS, drawn_shapes
 from visual_attention.layers import (
     dropout,
     dropout_shapes,
@@ -25,6 +26,7 @@ from visual_attention.layers import (
     param_init_fflayer,
     relu,
 )
+from visual_attention.reinforce import reinforce
 
 # ---------------------------------------------------------------- one step
 
@@ -45,11 +47,11 @@ def lstm_step(params, x, h, c, mask, prefix="decoder"):
     return keep * h_new + (1 - keep) * h, keep * c_new + (1 - keep) * c
 
 
-def look(params, options, X, h, alpha, given):
+def look(params, options, X, masks, h, alpha, given):  # 7 parameters: those of the step that concern looking
     """Eqs. 4 and 5: location weights and attended vector; for the baselines, the mean or maximum over locations.
 
-    X (B, L, D); h (B, d) of the top layer and alpha (B, L) of the previous step; given (B, L) for attention `given`,
-    else None -> alpha (B, L), or None for a baseline; x (B, D).
+    X (B, L, D); masks: random numbers of focus `hard`, by name; h (B, d) of the top layer and alpha (B, L) of the
+    previous step; given (B, L) for attention `given`, else None -> alpha (B, L), or None for a baseline; x (B, D).
     """
     if options.pooling == "mean":
         alpha, x = None, X.mean(axis=1)
@@ -57,7 +59,7 @@ def look(params, options, X, h, alpha, given):
         alpha, x = None, X.max(axis=1)
     else:
         alpha = ATTENTION[options.attention].glimpse(params, options, Moment(X, h, alpha, given))
-        x = attended(alpha, X)  # Eq. 5
+        alpha, x = FOCUS[options.focus](options, alpha, X, masks)  # Eq. 5
     if options.selector:  # a gate of the released program (its src/actrec.py, lstm_cond_layer)
         sel = pt.sigmoid(pt.dot(h, params["decoder_W_sel"]) + params["decoder_b_sel"])
         x = named("sel", sel.squeeze(1))[:, None] * x
@@ -67,10 +69,10 @@ def look(params, options, X, h, alpha, given):
 def step(params, options, X, mask, masks, h, c, alpha, given):  # 9 parameters: the step's quantities, one by one
     """One time step: attention, then the stack of LSTM layers. Returns h, c, alpha and the attended vector (B, D).
 
-    X (B, L, D); mask (B,); masks: dropout masks of the layers' inputs, by name; h and c: lists of (B, d), one per
-    layer; alpha and given: see `look`.
+    X (B, L, D); mask (B,); masks: by name, dropout masks of the layers' inputs and random numbers of focus `hard`; h
+    and c: lists of (B, d), one per layer; alpha and given: see `look`.
     """
-    alpha, ctx = look(params, options, X, h[-1], alpha, given)
+    alpha, ctx = look(params, options, X, masks, h[-1], alpha, given)
     x, h, c = ctx, list(h), list(c)
     for k in range(options.n_layers_lstm):
         if options.dropout == "paper":
@@ -103,15 +105,18 @@ def loop(params, options, frames, index, mask, masks, given=None, record=()):  #
 
     Its keys: h and c of the first layer, h_2, c_2, h_3, ... of the others; top, the h of the top layer; alpha, if the
     model attends; ctx, the attended vectors; and the names in `record`, which are those of variables in the step.
-    Besides, init_h and init_c (B, d) are the initial state of the first layer.
+    Besides, init_h and init_c (B, d) are the initial state of the first layer, and init_top is h of the top layer.
 
-    frames (n, L, D); index and mask (T, B); masks: dropout masks by name; given (T, B, L) or None. The step gets the
-    parameters whose names begin with "decoder", and the dropout masks whose names begin with "x".
+    frames (n, L, D); index and mask (T, B); masks: dropout masks and random numbers of focus `hard`, by name; given
+    (T, B, L) or None. The step gets the parameters whose names begin with "decoder", and the masks whose names begin
+    with "x" or "focus".
     """
     T, B, L, n = options.maxlen, options.batch_size, options.n_locations, options.n_layers_lstm
     attends = options.pooling == "attention"
     weights = {name: value for name, value in params.items() if name.startswith("decoder")}
-    sequences = {"index": index, "mask": mask} | {name: m for name, m in masks.items() if name.startswith("x")}
+    sequences = {"index": index, "mask": mask} | {
+        name: m for name, m in masks.items() if name.startswith(("x", "focus"))
+    }
     sequences |= {"given": given} if given is not None else {}
     h, c = initial_state(params, options, cubes(frames, index), masks)
     states = [*h, *c] + ([pt.full((B, L), 1 / L, dtype=mask.dtype)] if attends else [])
@@ -139,7 +144,8 @@ def loop(params, options, frames, index, mask, masks, given=None, record=()):  #
     )
     outputs = dict(zip([*names, "ctx", *record], results, strict=True))
     outputs = {name: pt.specify_shape(value, (T, *value.type.shape[1:])) for name, value in outputs.items()}
-    return outputs | {"top": outputs[layer_name("h", n - 1)], "init_h": h[0], "init_c": c[0]}
+    first = {"init_h": h[0], "init_c": c[0], "init_top": h[-1]}
+    return outputs | {"top": outputs[layer_name("h", n - 1)]} | first
 
 
 def cubes(frames, index):
@@ -203,7 +209,7 @@ class Graph:
     index: pt.TensorVariable  # (T, B), int32: for each step of each window, its row of frames
     mask: pt.TensorVariable  # (T, B), 1, or 0 for padding
     y: pt.TensorVariable  # (B,), int32 classes; or (B, C) of 0 and 1 if a video has several labels
-    masks: dict  # dropout masks, name -> uint8 variable of 0 and 1; empty in testing
+    masks: dict  # random numbers, name -> variable: dropout masks of 0 and 1 in training; those of `drawn_shapes`
     given: pt.TensorVariable | None  # (T, B, L), location weights that are an input, for attention `given`
     probs: pt.TensorVariable  # (T, B, C)
     alpha: pt.TensorVariable | None  # (T, B, L)
@@ -211,6 +217,7 @@ class Graph:
     alpha_c: pt.TensorVariable  # (), shared: lambda of Eq. 7
     decay_c: pt.TensorVariable  # (), shared: gamma of Eq. 7
     recorded: dict = field(default_factory=dict)  # intermediate variables, by the released program's names
+    updates: dict = field(default_factory=dict)  # shared variable -> its value after an update of the parameters
 
 
 def build_model(params, options, training, frames_dtype=None, record=(), y=None):
@@ -219,8 +226,9 @@ def build_model(params, options, training, frames_dtype=None, record=(), y=None)
         graph = build_model(params, options, training=True)
         grads = pytensor.grad(graph.cost, list(params.values()))
 
-    training: whether there is dropout. frames_dtype: dtype of the frame table; None: floatX. record: see `loop`. y: a
-    variable for labels that may change within a window, (T, B) or (T, B, C); None: one label per window.
+    training: whether there is dropout, and REINFORCE with focus `hard`. frames_dtype: dtype of the frame table; None:
+    floatX. record: see `loop`. y: a variable for labels that may change within a window, (T, B) or (T, B, C); None: one
+    label per window.
     """
     T, B, L, D, C = options.maxlen, options.batch_size, options.n_locations, options.ctx_dim, options.n_actions
     floatX = pytensor.config.floatX
@@ -230,6 +238,9 @@ def build_model(params, options, training, frames_dtype=None, record=(), y=None)
     y = pt.tensor("y", dtype="int32", shape=(B, C) if options.multilabel else (B,)) if y is None else y
     shapes = dropout_shapes(options) if training else {}
     masks = {name: pt.tensor(f"drop_{name}", dtype="uint8", shape=shape) for name, shape in shapes.items()}
+    draws = drawn_shapes(options, training)
+    masks |= {name: pt.tensor(name, dtype=dtype, shape=shape) for name, (shape, dtype) in draws.items()}
+    record = (*record, "drawn") if draws else record
     is_given = options.pooling == "attention" and options.attention == "given"
     given = pt.tensor("given", dtype=floatX, shape=(T, B, L)) if is_given else None
     alpha_c = pytensor.shared(np.asarray(options.alpha_c, floatX), name="alpha_c", shape=())
@@ -250,9 +261,14 @@ def build_model(params, options, training, frames_dtype=None, record=(), y=None)
         cost0, cost = released_cost(cross_entropy(logits, y, losses.floored), alpha, mask, alpha_c)
     else:
         cost0, cost = paper_cost(cross_entropy(logits, y), alpha, mask, alpha_c)
+    updates = {}
+    if draws and training:
+        penalty = alpha_c * doubly_stochastic(alpha, mask)
+        added, updates = reinforce(params, options, recorded, masks, mask, cross_entropy(logits, y), penalty)
+        cost += added
     cost += decay_c * sum((p**2).sum() for p in params.values())  # Eq. 7's last term
     recorded |= {"logits": logits, "probs": probs, "cost0": cost0, "cost": cost}
-    return Graph(frames, index, mask, y, masks, given, probs, alpha, cost, alpha_c, decay_c, recorded)
+    return Graph(frames, index, mask, y, masks, given, probs, alpha, cost, alpha_c, decay_c, recorded, updates)
 
 
 # ---------------------------------------------------------------- initial parameters
@@ -290,4 +306,6 @@ def init_params(options, rng=None):
         for k in range(1, options.n_layers_out):
             param_init_fflayer(params, f"ff_logit_h{k}", rng, d_out, d_out, init)
         param_init_fflayer(params, "ff_logit", rng, d_out, C, init)
+        if options.focus == "hard" and options.baseline == "state":
+            params |= {"baseline_W": np.zeros((d, 1)), "baseline_b": np.zeros(1)}
     return OrderedDict((name, value.astype(options.floatX)) for name, value in params.items())

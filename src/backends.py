@@ -19,8 +19,8 @@ def set_precision(floatX, backend="jax", matmul="float32"):
 
         jax.config.update("jax_enable_x64", floatX == "float64")
         jax.config.update("jax_default_matmul_precision", matmul.replace("tf32", "tensorfloat32"))
-        # PyTensor asks for sums of float32 in float64. JAX warns each time that it does not do so.
-        warnings.filterwarnings("ignore", message="Explicitly requested dtype float64", category=UserWarning)
+        # PyTensor asks for sums of float32 in float64, and for int64. JAX warns each time that it does not do so.
+        warnings.filterwarnings("ignore", message="Explicitly requested dtype (float|int)64", category=UserWarning)
 
 
 def compile_function(

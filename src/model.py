@@ -1,5 +1,6 @@
 """The compiled functions of a model: one updates the parameters, one predicts."""
 
+import copy
 import functools
 
 import numpy as np
@@ -7,9 +8,10 @@ import pytensor
 from pytensor.graph.replace import graph_replace
 
 from visual_attention import actrec, backends
+from visual_attention.focus import drawn_shapes, one_hot
 from visual_attention.layers import Zeros, dropout_shapes, init_tparams
 from visual_attention.optimizers import OPTIMIZERS
-from visual_attention.options import graph_options
+from visual_attention.options import TEST_GLIMPSES, graph_options
 from visual_attention.util.workers import release_memory
 
 
@@ -34,8 +36,8 @@ class Functions:
 
     @functools.cached_property
     def updates(self):
-        """The optimizer's updates, shared variable -> new value, as expressions of `gradients`."""
-        return OPTIMIZERS[self.options.optimizer](self.lrate, self.tparams, self.gradients)
+        """The updates of the optimizer and of the graph, shared variable -> new value; expressions of `gradients`."""
+        return OPTIMIZERS[self.options.optimizer](self.lrate, self.tparams, self.gradients) | self.graph.updates
 
     @functools.cached_property
     def gradients(self):
@@ -54,25 +56,31 @@ class Functions:
     @functools.cached_property
     def compiled_update(self):
         g = self.graph
-        masks = {mask: batch_axis(mask.type.ndim) for mask in g.masks.values()}
-        inputs = self._windows(g) | {g.y: 0} | masks
+        inputs = self._windows(g) | {g.y: 0} | self._masks(g)
         function = self._compiled("update", inputs, g.cost, self.updates, self.with_gradients)
         release_memory()
         return function
 
-    def compiled_predict(self, batch_size):
-        """The function that predicts so many windows at a time."""
-        if batch_size not in self._predict:
-            options = self.options.replace(batch_size=batch_size)
+    def compiled_predict(self, batch_size, glimpse_test=None):
+        """The function that predicts so many windows at a time. glimpse_test: that option's value for focus `hard`."""
+        key = batch_size, glimpse_test
+        if key not in self._predict:
+            options = self.options.replace(batch_size=batch_size, **TEST_GLIMPSES.get(glimpse_test, {}))
             with pytensor.config.change_flags(traceback__limit=0):
                 g = actrec.build_model(self.tparams, options, False, self.frames_dtype)
-            outputs = [g.probs] + ([] if g.alpha is None else [g.alpha])
-            self._predict[batch_size] = self._compiled(f"predict {batch_size}", self._windows(g), outputs)
-        return self._predict[batch_size]
+                drawn = [one_hot(g.recorded["drawn"], options)] if "drawn" in g.recorded else []
+            outputs = [g.probs, *(drawn or ([] if g.alpha is None else [g.alpha]))]
+            name = f"predict {batch_size} {glimpse_test}"
+            self._predict[key] = self._compiled(name, self._windows(g) | self._masks(g), outputs)
+        return self._predict[key]
 
     def _windows(self, g):
         """The inputs that are windows: variable -> its batch axis, or None."""
         return {g.frames: None, g.index: 1, g.mask: 1} | ({} if g.given is None else {g.given: 1})
+
+    def _masks(self, g):
+        """The inputs that are random numbers: variable -> its batch axis."""
+        return {mask: 0 if name.startswith("ff_init") else 1 for name, mask in g.masks.items()}
 
     def _compiled(self, name, inputs, outputs, updates=None, complete=None):
         """inputs: variable -> its batch axis, or None."""
@@ -92,15 +100,10 @@ class Functions:
             self._updated = True
         return cost
 
-    def predict(self, variables, frames, index, *inputs):
+    def predict(self, variables, glimpse_test, frames, index, *inputs):
         """[class probabilities], or [class probabilities, glimpses] if the model attends. variables: the parameters."""
-        function = self.compiled_predict(index.shape[1])
+        function = self.compiled_predict(index.shape[1], glimpse_test)
         return _call(function, self.tparams.values(), variables, (frames, index, *inputs))
-
-
-def batch_axis(ndim):
-    """The batch axis of a dropout mask (B, n) or (T, B, n)."""
-    return ndim - 2
 
 
 def _call(function, shared, variables, inputs):
@@ -153,7 +156,7 @@ class Model:
     def update(self, batch, rng, given=None):
         """Updates the parameters once and returns the cost before the update.
 
-        batch: frames (n, L, D), index and mask (T, B), y. rng draws the dropout masks. given: see `predict`.
+        batch: frames (n, L, D), index and mask (T, B), y. rng draws dropout masks and locations. given: see `predict`.
         """
         variables = self.tparams | self.optimizer_state | self.scalars
         masks = draw_masks(self.options, rng)
@@ -164,9 +167,23 @@ class Model:
 
         The batch may have any size B. For each size, a function is compiled once. given: for attention `given`, the
         glimpses, in a shape that broadcasts to (T, B, L). ValueError: they are missing, or the model does not take any.
+        With focus `hard`, glimpses are the weights by option glimpse_test: of samples, the means.
         """
-        probs, *alpha = self.functions.predict(self.tparams, *self._inputs(batch, given))
-        return np.asarray(probs), np.asarray(alpha[0]) if alpha else None
+        o, inputs = self.options, self._inputs(batch, given)
+        glimpse_test = o.glimpse_test if o.focus == "hard" else None
+        paths = [()] if glimpse_test != "samples" else ((u,) for u in draw_paths(o, batch))
+        total, n = None, 0
+        for path in paths:
+            outputs = [np.asarray(a) for a in self.functions.predict(self.tparams, glimpse_test, *inputs, *path)]
+            total, n = outputs if total is None else [a + b for a, b in zip(total, outputs, strict=True)], n + 1
+        probs, *alpha = total if n == 1 else [a / n for a in total]
+        return probs, alpha[0] if alpha else None
+
+    def tested_by(self, **changes):
+        """The same model with other options that do not change its parameters, such as glimpse_test."""
+        model = copy.copy(self)
+        model.options = self.options.replace(**changes)
+        return model
 
     def _inputs(self, batch, given):
         o, frames = self.options, batch.frames
@@ -181,7 +198,10 @@ class Model:
 
 
 def draw_masks(options, rng):
-    """Dropout masks of an update, a list of uint8 arrays of 0 and 1. A row of n takes ceil(n / 8) bytes from rng."""
+    """The random numbers of an update, a list of arrays: dropout masks of 0 and 1 (uint8), then those of focus `hard`.
+
+    A row of n numbers of a dropout mask takes ceil(n / 8) bytes from rng.
+    """
     shapes, masks, start = dropout_shapes(options).values(), [], 0
     packed = [(*rows, -(-n // 8)) for *rows, n in shapes]
     data = np.frombuffer(rng.bytes(sum(int(np.prod(shape)) for shape in packed)), "uint8") if packed else None
@@ -189,7 +209,27 @@ def draw_masks(options, rng):
         end = start + int(np.prod(shape))
         masks.append(np.unpackbits(data[start:end].reshape(shape), axis=-1, count=n, bitorder="little"))
         start = end
+    draws = drawn_shapes(options, training=True)
+    if "focus_uniform" in draws:
+        masks.append(uniform(rng, (options.maxlen, options.batch_size)).astype(options.floatX))
+    if "focus_expected" in draws:
+        coins = uniform(rng, options.batch_size) < 0.5
+        masks.append(np.broadcast_to(coins, (options.maxlen, options.batch_size)).astype("uint8"))
     return masks
+
+
+def uniform(rng, shape):
+    """Multiples of 2^-23 in [0, 1), which are the same numbers in single and double precision."""
+    bits = np.frombuffer(rng.bytes(4 * int(np.prod(shape))), "<u4").reshape(shape)
+    return (bits >> 9) * 2.0**-23
+
+
+def draw_paths(options, batch):
+    """Uniform numbers (n_samples, T, B) for paths. They depend on the seed and on the number of a window alone."""
+    o, numbers = options, np.zeros((options.n_samples, options.maxlen, batch.index.shape[1]), options.floatX)
+    for b, window in enumerate(batch.windows):
+        numbers[:, :, b] = uniform(np.random.default_rng([o.seed, 3, int(window)]), (o.n_samples, o.maxlen))
+    return numbers
 
 
 @functools.lru_cache(maxsize=1)

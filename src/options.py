@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from visual_attention.attention import ATTENTION
+from visual_attention.focus import FOCUS
 from visual_attention.optimizers import OPTIMIZERS
+from visual_attention.reinforce import BASELINES
 from visual_attention.util import data_sets
 
 # The graph is built layer by layer, so an absurd number of layers would keep a machine busy for hours.
 MOST_LAYERS = 100
 Pooling = Literal["attention", "mean", "max", "cube"]
+# With focus hard, what glimpse_test changes in the graph that predicts.
+TEST_GLIMPSES = {"likeliest": {"focus": "hybrid", "top_k": 1}, "expectation": {"focus": "soft"}, "samples": {}}
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,11 @@ class Options:
     """layers of mlp attention before the one that scores locations; all but one see the cube alone"""
     temperature_inverse: float = 1.0
     """factor of the scores of locations before the softmax"""
+    focus: Literal[tuple(FOCUS)] = "soft"
+    """locations that the LSTM's input is made of (src/focus.py). soft: all, weighted (Eq. 5); hard: one, drawn from the
+    weights, trained by REINFORCE (src/reinforce.py); hybrid: the top_k of the largest weights"""
+    top_k: int = 4
+    """k of focus hybrid: locations of a step whose features are read"""
     selector: bool = False
     """scale the attended vector by a gate between 0 and 1 that is computed from the previous state"""
     n_layers_lstm: int = 3
@@ -75,6 +84,20 @@ class Options:
     """lambda, weight of the doubly stochastic penalty"""
     decay_c: float = 1e-5
     """gamma, weight decay of all parameters, biases too"""
+
+    # ---- focus hard
+    baseline: Literal[tuple(BASELINES)] = "moving"
+    """what REINFORCE subtracts from the reward of a draw. moving: its average over past updates, for each step; state:
+    a linear function of the LSTM's state, trained by squared error; none: nothing"""
+    entropy_c: float = 0.0
+    """weight of the entropy of the location weights, which the cost is lowered by"""
+    half_expectation: bool = False
+    """half of the training windows, chosen anew in each update, get the expectation (soft) instead of draws"""
+    glimpse_test: Literal[tuple(TEST_GLIMPSES)] = "likeliest"
+    """what the LSTM's input is in testing. likeliest: the location of the largest weight; expectation: as soft;
+    samples: class probabilities are means over n_samples paths that are drawn"""
+    n_samples: int = 10
+    """paths per window with glimpse_test samples"""
 
     # ---- windows
     maxlen: int = 30
@@ -133,9 +156,12 @@ class Options:
 
     def __post_init__(self):
         least = dict.fromkeys(
-            ("alpha_c", "decay_c", "temperature_inverse", "last_n", "seed", "lrate", "memory_gb", "checkpoint_seconds"),
+            (
+                "alpha_c", "decay_c", "entropy_c", "temperature_inverse", "last_n", "seed", "lrate", "memory_gb",
+                "checkpoint_seconds",
+            ),
             0,
-        )
+        )  # fmt: skip
         for field in dataclasses.fields(self):
             value, choices = getattr(self, field.name), getattr(field.type, "__args__", None)
             if choices:
@@ -163,6 +189,14 @@ class Options:
         _expect(self.n_layers_lstm <= 5, "n_layers_lstm", self.n_layers_lstm, "1 to 5")
         if self.pooling == "attention" and self.attention != "mlp":
             _expect(self.n_layers_att == 1, "n_layers_att", self.n_layers_att, f"1 with attention {self.attention}")
+        if self.focus != "soft":
+            attends = self.pooling == "attention" and self.attention != "given"
+            kind = "pooling " + self.pooling if self.pooling != "attention" else "attention given"
+            _expect(attends, "focus", self.focus, f"soft with {kind}")
+        if self.focus == "hard":
+            _expect(self.cost == "paper", "focus", self.focus, "soft or hybrid with cost released")
+        if self.focus == "hybrid":
+            _expect(self.top_k <= self.n_locations, "top_k", self.top_k, f"at most n_locations {self.n_locations}")
 
     def replace(self, **changes):
         return dataclasses.replace(self, **changes)
@@ -173,7 +207,7 @@ def _expect(good, name, value, expected):
         raise ValueError(f"option {name} is {value!r}; expected {expected}")
 
 
-# What each row of Table 1 changes in a recipe, in the paper's order. The last row is not in the paper.
+# What each row of Table 1 changes in a recipe, in the paper's order. The rows after the sixth are not in the paper.
 MODELS = {
     "softmax_regression": {"pooling": "cube"},
     "average_pooled_lstm": {"pooling": "mean"},
@@ -182,7 +216,18 @@ MODELS = {
     "attention_lambda1": {"pooling": "attention", "alpha_c": 1.0},
     "attention_lambda10": {"pooling": "attention", "alpha_c": 10.0},
     "attention_mlp_lambda0": {"pooling": "attention", "attention": "mlp", "alpha_c": 0.0},
+    "hard_location": {"pooling": "attention", "alpha_c": 0.0, "focus": "hard", "half_expectation": True},
+    "hybrid_location": {"pooling": "attention", "alpha_c": 0.0, "focus": "hybrid", "top_k": 4},
+    "hard_mlp": {
+        "pooling": "attention",
+        "attention": "mlp",
+        "alpha_c": 0.0,
+        "focus": "hard",
+        "half_expectation": True,
+    },
+    "hybrid_mlp": {"pooling": "attention", "attention": "mlp", "alpha_c": 0.0, "focus": "hybrid", "top_k": 4},
 }
+TABLE1 = tuple(MODELS)[:7]  # the rows that the table has unless others are asked for
 
 TITLES = {
     "softmax_regression": "Softmax regression (full cube)",
@@ -192,6 +237,10 @@ TITLES = {
     "attention_lambda1": "Soft attention, λ = 1",
     "attention_lambda10": "Soft attention, λ = 10",
     "attention_mlp_lambda0": "Soft attention by MLP, λ = 0 (not in the paper)",
+    "hard_location": "Hard attention (not in the paper)",
+    "hybrid_location": "Hybrid attention, k = 4 (not in the paper)",
+    "hard_mlp": "Hard attention by MLP (not in the paper)",
+    "hybrid_mlp": "Hybrid attention by MLP, k = 4 (not in the paper)",
 }
 
 # What each recipe changes on every data set. `released`: the values in the released program's src/actrec.py.
@@ -222,8 +271,8 @@ def recipe(name, data_set, model="attention_lambda0", **changes):
 
 # Options that do not change the compiled graph: they are inputs of it, or are used outside of it.
 NOT_IN_GRAPH = (
-    "alpha_c", "decay_c", "lrate", "init", "seed", "max_epochs", "fps", "training_stride", "testing_stride", "last_n",
-    "video_score", "shuffle", "memory_gb", "checkpoint_seconds",
+    "alpha_c", "decay_c", "lrate", "init", "seed", "max_epochs", "glimpse_test", "n_samples", "fps", "training_stride",
+    "testing_stride", "last_n", "video_score", "shuffle", "memory_gb", "checkpoint_seconds",
 )  # fmt: skip
 
 

@@ -58,6 +58,9 @@ def forward(p, o, x, mask, drop=None, states=None, glimpse=None):
                 inner = np.tanh(inner + (before @ p["decoder_Wd_att"])[:, None])
                 score = np.einsum("ble,e->bl", inner, p["decoder_U_att"][:, 0]) + p["decoder_c_tt"]
                 a = softmax(o.temperature_inverse * score)
+            if o.focus == "hybrid":  # what is not among the k largest becomes 0
+                a = a * (a >= np.sort(a, axis=1)[:, -o.top_k, None])
+                a = a / a.sum(axis=1, keepdims=True)
             alphas.append(a)
             z = np.einsum("bl,bld->bd", a, x[t])  # Eq. 5
         if o.selector:

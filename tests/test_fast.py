@@ -15,12 +15,22 @@ from pytensor.scan.utils import until
 from pytensor.tensor.blas import BatchedDot
 from pytensor.tensor.elemwise import CAReduce
 from pytensor.tensor.math import Dot
+from pytensor.tensor.sort import ArgSortOp
+from pytensor.tensor.subtensor import AdvancedSubtensor
 from test_model import TINY, VARIANTS, make_batch, make_model
 
 from visual_attention import actrec, backends
 from visual_attention.fast import compiling, kernels
 from visual_attention.fast.frames import split_tables, taken_rows
-from visual_attention.fast.kernels import CubesDot, CubesOuter, FewRowsDot, FrameSums, LocationScores, WeightedSum
+from visual_attention.fast.kernels import (
+    CubesDot,
+    CubesOuter,
+    FewRowsDot,
+    FrameSums,
+    Largest,
+    LocationScores,
+    WeightedSum,
+)
 from visual_attention.fast.loops import Loop, restate_loops
 from visual_attention.fast.rewrites import rewrite
 from visual_attention.layers import init_tparams
@@ -289,6 +299,34 @@ def test_glimpses_of_location_attention_meet_their_kernels():
     assert [count(backward, op) for op in (WeightedSum, LocationScores, BatchedDot)] == [0, 1, 0]
     assert count(forward, FewRowsDot) == 2  # scores of locations; [x, h] with [W; U]
     assert count(graph.toposort(), Scan) == 0
+
+
+@pytest.mark.parametrize("predicts, focus, k", [(True, "hybrid", 3), (False, "hybrid", 3), (False, "hard", 1)])
+def test_only_features_of_chosen_locations_are_read(predicts, focus, k, monkeypatch):
+    """All Scans become Loops, and no Loop takes whole cubes."""
+    monkeypatch.setitem(VARIANTS, "focused", {"focus": focus, "top_k": k})
+    options, graph = rewritten("focused", predicts)
+    assert count(graph.toposort(), Scan) == 0
+    for nodes in loops_of(graph):
+        assert count(nodes, WeightedSum, LocationScores, ArgSortOp) == 0
+        assert not any(taken_rows(node) and node.inputs[0].type.ndim == 3 for node in nodes)
+        shapes = {node.outputs[0].type.shape for node in nodes if is_read(node)}
+        assert shapes <= {(options.batch_size, k, options.ctx_dim)}
+    forward = loops_of(graph)[0]
+    assert sum(is_read(node) for node in forward) == 1 and count(forward, Largest) == (focus == "hybrid")
+
+
+def is_read(node):
+    return isinstance(node.op, AdvancedSubtensor) and node.inputs[0].type.ndim == 3
+
+
+def test_largest_on_jax_equals_numpy():
+    x = np.random.default_rng(0).random((6, 9)).astype("float32")
+    x[0] = 0.5  # of equal entries, the first
+    v = pt.tensor("x", shape=(6, 9), dtype="float32")
+    expected = np.argsort(-x, axis=1, kind="stable")[:, :4]
+    for mode in ("JAX", "FAST_COMPILE"):
+        np.testing.assert_array_equal(pytensor.function([v], kernels.Largest(4)(v), mode=mode)(x), expected)
 
 
 @pytest.mark.parametrize("transposed_first", [True, False])

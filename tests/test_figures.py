@@ -22,10 +22,10 @@ from visual_attention.experiment.runs import evaluate_run
 from visual_attention.model import model_for
 from visual_attention.options import recipe
 from visual_attention.presentation import figures, glimpse_numbers
-from visual_attention.presentation.figures import Figure, given_glimpse, study
+from visual_attention.presentation.figures import Figure, drawn_samples, given_glimpse, study
 from visual_attention.presentation.figures.given_glimpse import parse_glimpse
 from visual_attention.presentation.figures.study import location_weights, redrawn, without_dropout
-from visual_attention.presentation.finished_runs import Choices
+from visual_attention.presentation.finished_runs import Choices, Runs
 from visual_attention.presentation.page import make_figures, render
 from visual_attention.util.embedded import make_embedded
 
@@ -223,6 +223,17 @@ def test_study_changes_location_weights_alone_until_the_class_is_right(tmp_path,
 
 
 # ---------------------------------------------------------------- the page
+
+
+def test_drawn_samples(data, tmp_path):
+    """Of a hard model; the samples of a video differ."""
+    options = recipe("paper", "embedded", "hard_location", **TINY)
+    folder, part = make_run(tmp_path / "embedded" / "hard_location" / "seed0", data, options)
+    (figure,) = drawn_samples.draw(Runs(tmp_path / "embedded", Choices(model="hard_location")), tmp_path)
+    assert figure.picture == tmp_path / "drawn_samples_hard_location.png" and Image.open(figure.picture).size[0] >= 800
+    model = trained_model(folder, part.table.dtype)
+    samples = [watch(model.tested_by(glimpse_test="samples", n_samples=1, seed=s), part, 0)[2] for s in (0, 1)]
+    assert all(set(np.unique(sample)) == {0, 1} for sample in samples) and (samples[0] != samples[1]).any()
 
 
 def test_page(runs):

@@ -12,7 +12,7 @@ from visual_attention import actrec, backends, layers
 from visual_attention.experiment import parameters, run_folder
 from visual_attention.experiment.parameters import trained_model
 from visual_attention.model import Functions, Model, draw_masks, model_for
-from visual_attention.options import MODELS, RECIPES, Options, graph_options
+from visual_attention.options import MODELS, RECIPES, TABLE1, Options, graph_options
 from visual_attention.util.data_handler import Batch
 
 TINY = Options(
@@ -20,8 +20,9 @@ TINY = Options(
     optimizer="sgd", lrate=1.0, floatX="float64", alpha_c=0.7, decay_c=0.01,
 )  # fmt: skip
 RELEASED = {name: RECIPES["released"]["embedded"][name] for name in ("attention", "n_layers_lstm", "dropout", "cost")}
-VARIANTS = {name: {**changes, "alpha_c": 0.7} for name, changes in MODELS.items() if "lambda1" not in name}
+VARIANTS = {name: {**MODELS[name], "alpha_c": 0.7} for name in TABLE1 if "lambda1" not in name}
 VARIANTS |= {
+    "hybrid": {"focus": "hybrid", "top_k": 4},
     "one_layer": {"n_layers_lstm": 1},
     "no_dropout": {"use_dropout": False},
     "multilabel": {"multilabel": True},
@@ -150,7 +151,7 @@ def outputs_of(options, updates):
 @pytest.mark.parametrize(
     "name, backend_name, updates",
     # the two pooled models differ in one operation, and C takes a minute to compile a model
-    [(name, "c", 2) for name in [*MODELS, "multilabel"] if "lambda1" not in name and not name.startswith("average")]
+    [(name, "c", 2) for name in [*TABLE1, "multilabel"] if "lambda1" not in name and not name.startswith("average")]
     # NUMBA takes minutes to compile an update of an LSTM, so it predicts with one and updates what has none
     + [("attention_lambda0", "numba", 0), ("softmax_regression", "numba", 2)],
 )

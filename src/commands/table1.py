@@ -18,13 +18,13 @@ import tyro
 
 from visual_attention.commands import command_line
 from visual_attention.experiment.cells import Cell, check_needs, run_cells
-from visual_attention.options import MODELS, RECIPES, TITLES, Options, recipe
+from visual_attention.options import MODELS, RECIPES, TABLE1, TITLES, Options, recipe
 from visual_attention.presentation import DRAWN
 from visual_attention.presentation import table1 as tables
 from visual_attention.util.data_sets import DATA_SETS, with_videos
 from visual_attention.util.metrics import grid_side
 
-OPTIONS_OF_ROWS = ("pooling", "attention", "alpha_c", "seed")  # follow from the row, and from --seeds
+OPTIONS_OF_ROWS = ("pooling", "attention", "focus", "top_k", "alpha_c", "seed")  # follow from the row, and from --seeds
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Arguments:
     these data sets"""
     recipe: Literal[tuple(RECIPES)] = "paper"
     """whose hyper-parameters"""
-    models: tuple[Literal[tuple(MODELS)], ...] = tuple(MODELS)
-    """rows of the table"""
+    models: tuple[Literal[tuple(MODELS)], ...] = TABLE1
+    """rows of the table; hard and hybrid attention only if named here"""
     seeds: int = 3
     """runs of each model"""
     quick: bool = False

@@ -27,7 +27,8 @@ class TrainArguments:
     data_set: Literal[DATA_SETS] = "ucf11"
     """for which data set these are"""
     model: Literal[tuple(MODELS)] = "attention_lambda0"
-    """which row of Table 1; sets pooling and alpha_c, and attention in the row that is not in the paper"""
+    """which row of Table 1; sets pooling and alpha_c, and attention, focus and top_k in rows that are not in the
+    paper"""
     coordinator: str | None = None
     """HOST:PORT of host 0, where several hosts train the run together. All get the same command but for --host, and
     the same folders"""

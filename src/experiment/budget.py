@@ -33,7 +33,7 @@ def n_params(options):
     if o.pooling == "attention":
         params = ATTENTION[o.attention].init_params(o, Zeros())
         n += sum(value.size for value in params.values())
-    n += (d + 1) * o.selector + (D + 1) * o.dim_out * o.ctx2out
+    n += (d + 1) * (o.selector + (o.focus == "hard" and o.baseline == "state")) + (D + 1) * o.dim_out * o.ctx2out
     return n + (d + 1) * o.dim_out + (o.n_layers_out - 1) * (o.dim_out + 1) * o.dim_out + (o.dim_out + 1) * o.n_actions
 
 
@@ -102,7 +102,11 @@ class Need:
 def need(options, sizes, rate):
     """The Need of a cell. rate: `matmul_rate`."""
     train, valid, test = sizes.windows
-    windows = options.max_epochs * (3 * train + valid) + test
+    o, tests = options, 1
+    if o.focus == "hard":  # the test part is tested in three ways
+        tests = o.n_samples if o.glimpse_test == "samples" else 1
+        test *= (2 + o.n_samples) / tests
+    windows = o.max_epochs * (3 * train + tests * valid) + tests * test
     return Need(
         OVERHEAD * windows * flops(options) / rate,
         memory_gb(options, sizes),

@@ -15,6 +15,7 @@ from visual_attention.experiment.evaluation import class_table, evaluate
 from visual_attention.experiment.hosts import is_first_host, write_file
 from visual_attention.experiment.run_folder import load_result, open_run, write_sealed
 from visual_attention.experiment.training import train
+from visual_attention.options import TEST_GLIMPSES
 from visual_attention.util import metrics, workers
 from visual_attention.util.data_lists import read_class_names
 from visual_attention.util.tables import plain_cell
@@ -68,6 +69,11 @@ def evaluate_run(model, folder, test, result):
         "test_seconds": round(time.monotonic() - began, 2),
         "classes": class_table(options, video_probs, test.labels, names),
     }
+    if options.focus == "hard":
+        result["tests"] = {options.glimpse_test: {"test": test_score, "attention_on_figure": share}}
+        for kind in [kind for kind in TEST_GLIMPSES if kind != options.glimpse_test]:
+            _, score, on_figure = evaluate(model.tested_by(glimpse_test=kind), test, coverage)
+            result["tests"][kind] = {"test": score, "attention_on_figure": on_figure}
     if share is not None:
         uniform = coverage[test.index].mean()
         result |= {"attention_on_figure": share, "uniform_on_figure": float(uniform)}

@@ -72,6 +72,24 @@ class CubesOuter(Kernel):
         return X.reshape(-1, X.shape[2]).T @ Y.reshape(-1, Y.shape[2])
 
 
+class Largest(Op):
+    """The columns of the k largest entries of each row, largest first; (B, L) -> (B, k).
+
+    XLA sorts whole rows for this, unless it is asked for k entries.
+    """
+
+    __props__ = ("k",)
+
+    def __init__(self, k):
+        self.k = k
+
+    def make_node(self, x):
+        return Apply(self, [x], [tensor(dtype="int64", shape=(x.type.shape[0], self.k))])
+
+    def perform(self, node, inputs, outputs):
+        outputs[0][0] = (-inputs[0]).argsort(axis=1, kind="stable")[:, : self.k]
+
+
 class FrameSums(Op):
     """Sums over locations of all frames, (n, L, D) -> (n, D), in the precision `dtype`.
 
@@ -159,6 +177,11 @@ def cubes_outer(Y, frames, rows):
         return product(rows, Y.reshape(-1, k))
     parts = rows.reshape(-1, size), Y.reshape(-1, size * n_locations, k)
     return jax.lax.scan(lambda s, part: (s + product(*part), None), jnp.zeros((depth, k), Y.dtype), parts)[0]
+
+
+@jax_funcify.register(Largest)
+def jax_largest(op, node, **kwargs):
+    return lambda x: jax.lax.top_k(x, op.k)[1]
 
 
 @jax_funcify.register(FrameSums)

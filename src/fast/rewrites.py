@@ -3,14 +3,24 @@
 import pytensor.tensor as pt
 from pytensor.compile.mode import JAX
 from pytensor.graph.rewriting.basic import MergeOptimizer, dfs_rewriter, node_rewriter
-from pytensor.scalar.basic import Add, Cast
+from pytensor.scalar.basic import Add, Cast, Neg
 from pytensor.tensor.blas import BatchedDot
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
 from pytensor.tensor.math import Dot, Sum
 from pytensor.tensor.shape import Reshape
+from pytensor.tensor.sort import ArgSortOp
+from pytensor.tensor.subtensor import AdvancedSubtensor, Subtensor, indices_from_subtensor
 
 from visual_attention.fast.frames import compute_once_per_frame, sum_over_locations, taken_rows, vector_of_rows
-from visual_attention.fast.kernels import CubesDot, CubesOuter, FewRowsDot, FrameSums, LocationScores, WeightedSum
+from visual_attention.fast.kernels import (
+    CubesDot,
+    CubesOuter,
+    FewRowsDot,
+    FrameSums,
+    Largest,
+    LocationScores,
+    WeightedSum,
+)
 from visual_attention.fast.loops import Loop, replace, restate_loops, with_constants
 
 # PyTensor's rewrites for JAX, except fusion, which is XLA's task, and those of Scans, which have become Loops.
@@ -25,7 +35,8 @@ def rewrite(graph, frames, predicts):
     2. Scans become Loops, while they still are as `pytensor.grad` made them.
     3. PyTensor's rewrites simplify the graph and the step of each Loop.
     4. What depends on a frame alone is computed once per frame.
-    5. Products and sums of cubes become kernels, and products of few rows are joined.
+    5. Products and sums of cubes become kernels, and products of few rows are joined. Of cubes of which only some
+       locations are used, only these are read.
 
     frames: the input that is the frame table. predicts: whether the function predicts. Then `frames` holds only the
     frames of the batch, so that a function of all of them computes nothing in vain.
@@ -41,6 +52,7 @@ def rewrite(graph, frames, predicts):
     compute_once_per_frame(graph, frames, predicts)
     for node in graph.toposort():
         if isinstance(node.op, Loop):
+            dfs_rewriter(features_of_cubes, largest_weights).rewrite(node.op.inner)
             dfs_rewriter(products_with_cubes, sums_of_cubes, thin_products).rewrite(node.op.inner)
             join_products(graph, node)
     dfs_rewriter(products_with_cubes, sums_of_cubes).rewrite(graph)
@@ -89,6 +101,29 @@ def products_with_cubes(fgraph, node):
         if is_transposed:
             return [CubesOuter()(y.reshape((rows.type.shape[0], -1, y.type.shape[1])), frames, rows)]
         return [CubesDot()(y, frames, rows).reshape(node.outputs[0].type.shape)]
+
+
+@node_rewriter([AdvancedSubtensor])
+def features_of_cubes(fgraph, node):
+    """frames[rows][b, locations] becomes frames[rows[b], locations], which reads these locations alone."""
+    if node.op.idx_list == (0, 1) and (cubes := taken_cubes(node.inputs[0])):
+        frames, rows, is_transposed = cubes
+        _, b, locations = node.inputs
+        if not is_transposed and node.inputs[0].type.ndim == 3:
+            return [frames[rows[b], locations].astype(node.outputs[0].type.dtype)]
+
+
+@node_rewriter([Subtensor])
+def largest_weights(fgraph, node):
+    """The first k columns of an argsort of -x become the kernel that looks for no more than them."""
+    sort, out = node.inputs[0].owner, node.outputs[0]
+    if not (sort and isinstance(sort.op, ArgSortOp) and out.type.ndim == 2 and sort.inputs[1].data in (1, -1)):
+        return None
+    rows, columns = indices_from_subtensor(node.inputs[1:], node.op.idx_list)
+    is_first_columns = rows == slice(None) and columns.start is None and columns.step is None and out.type.shape[1]
+    negated = sort.inputs[0].owner
+    if is_first_columns and negated and isinstance(negated.op, Elemwise) and isinstance(negated.op.scalar_op, Neg):
+        return [Largest(out.type.shape[1])(negated.inputs[0])]
 
 
 @node_rewriter([Sum])

@@ -368,6 +368,8 @@ def of_options():
         "--dim 20000000000", "--lrate nan", "--lrate fast", "--batch-size 0", "--batch-size 2000000000 --maxlen 20000",
         "--maxlen 0", "--maxlen 2000000000 --batch-size 20000",
         "--training-stride 0", "--fps 7", "--n-layers-lstm 6", "--n-layers-out 1000000", "--n-layers-att 2",
+        "--focus sharp", "--focus hybrid --top-k 50", "--focus hard --attention given", "--focus hard --cost released",
+        "--focus hard --n-samples 0", "--model average_pooled_lstm --focus hard",
         "--model atention_lambda0", "--backend c++", "--devices 2", "--seed -1", "--n-actions 1",
         "--n-actions 2000000000 --dim-out 4000", "--n-locations 9", "--multilabel", "--memory-gb 0.0000001",
         "--hosts 2", "--coordinator nowhere",

@@ -124,7 +124,7 @@ def _read_glimpse(path, n_locations, maxlen):
 
 def model_given_glimpses(run):
     """The model of a run with attention `given` in place of its own."""
-    model = model_for(load_options(run)[0].replace(attention="given", n_layers_att=1), "float32")
+    model = model_for(load_options(run)[0].replace(attention="given", focus="soft", n_layers_att=1), "float32")
     load_params(model, Path(run, "model.npz"))
     return model
 
