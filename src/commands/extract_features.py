@@ -71,6 +71,11 @@ def main(options=None):
     if options.lists:
         shipped = str(options.lists) in with_videos() and not options.lists.is_dir()
         lists = DATA_LISTS / options.lists if shipped else options.lists
+        if shipped and not lists.is_dir():
+            raise FileNotFoundError(
+                f"data_lists has no lists of {options.lists}; make them from its official files: visual-attention "
+                f"lists {options.lists} --root DIR --out LISTS; then give --lists LISTS/{options.lists}"
+            )
         entries, class_names = entries_of_lists(lists, options.videos)
     else:
         entries, class_names = entries_of_folders(options.videos, options.split, options.fractions)

@@ -425,6 +425,7 @@ def of_commands():
     yield fault("lists ucf11 --root videos")
     yield fault("lists ucf11 --root videos --official videos")
     yield fault("lists hmdb51 --root videos")
+    yield fault("lists ucf101 --root videos")
     yield fault("lists ucf11 --root videos --present-only")
     yield fault("lists ucf11 --root videos --present-only --out new")
     yield fault("extract --extractor efficientnet --videos videos --out new")
@@ -434,9 +435,9 @@ def of_commands():
     yield fault(EXTRACT.replace("out new", "out data"))
     yield fault(EXTRACT.replace("out new", f"out {NAMES}"))
     for words in (
-        "--lists nowhere", "--lists ucf11", "--fps 0", "--batch-size 0", "--workers 0", "--fractions 0.5 0.5 0.5",
-        "--split half", "--weights nowhere.pth", "--weights data/class_names.txt --workers 1", "--top5 nowhere.png",
-        "--top5 data/class_names.txt",
+        "--lists nowhere", "--lists ucf11", "--lists ucf101", "--fps 0", "--batch-size 0", "--workers 0",
+        "--fractions 0.5 0.5 0.5", "--split half", "--weights nowhere.pth",
+        "--weights data/class_names.txt --workers 1", "--top5 nowhere.png", "--top5 data/class_names.txt",
     ):  # fmt: skip
         yield fault(f"{EXTRACT} {words}")
     yield fault(CLASSIFY + " --pooling mean")

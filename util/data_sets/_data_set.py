@@ -32,6 +32,8 @@ class VideoFiles:
     """folder -> what the official files say, for `build_lists`; None: there is no official split"""
     unused_names: Callable = lambda official: set()
     """what the official files say -> names in them that are in no list"""
+    official_names: Callable | None = None
+    """what the official files say -> names of all videos in lists; needed only if data_lists/ has no lists yet"""
 
 
 @dataclass(frozen=True)
