@@ -1,7 +1,8 @@
 """The model, Eqs. 1-7 of the paper, as one symbolic graph.
 
 Shapes: T time steps, B windows, L locations, D feature depth, d LSTM size, C classes. `params` is a dict from names to
-symbolic weights. Names of parameters and intermediate variables are the released program's (its src/actrec.py).
+symbolic weights. Cubes X and frame tables are lists of two where a glimpse sees two layers (resolutions.py). Names of
+parameters and intermediate variables are the released program's (its src/actrec.py).
 """
 
 from collections import OrderedDict
@@ -13,7 +14,7 @@ import pytensor.tensor as pt
 from pytensor.graph.traversal import ancestors
 
 from visual_attention import losses
-from visual_attention.attention import ATTENTION, Moment, attended
+from visual_attention.attention import ATTENTION, Moment
 from visual_attention.layers import (
     dropout,
     dropout_shapes,
@@ -25,6 +26,7 @@ from visual_attention.layers import (
     param_init_fflayer,
     relu,
 )
+from visual_attention.resolutions import attended, layer_then_place, mean_vector, projected, resolution_params
 
 # ---------------------------------------------------------------- one step
 
@@ -52,12 +54,14 @@ def look(params, options, X, h, alpha, given):
     else None -> alpha (B, L), or None for a baseline; x (B, D).
     """
     if options.pooling == "mean":
-        alpha, x = None, X.mean(axis=1)
+        alpha, x = None, mean_vector(params, X, axis=1)
     elif options.pooling == "max":
-        alpha, x = None, X.max(axis=1)
+        alpha, x = None, projected(params, X).max(axis=1)
     else:
-        alpha = ATTENTION[options.attention].glimpse(params, options, Moment(X, h, alpha, given))
-        x = attended(alpha, X)  # Eq. 5
+        alpha = ATTENTION[options.attention].glimpse(params, options, Moment(projected(params, X), h, alpha, given))
+        if options.layers == "choose" and given is None:
+            alpha = layer_then_place(params, options, h, alpha)
+        x = attended(params, alpha, X)  # Eq. 5
     if options.selector:  # a gate of the released program (its src/actrec.py, lstm_cond_layer)
         sel = pt.sigmoid(pt.dot(h, params["decoder_W_sel"]) + params["decoder_b_sel"])
         x = named("sel", sel.squeeze(1))[:, None] * x
@@ -88,7 +92,7 @@ def initial_state(params, options, X, masks):
 
     masks: dropout masks of the hidden layers, by name.
     """
-    hidden = X.mean(axis=(0, 2))  # (B, D)
+    hidden = mean_vector(params, X, axis=(0, 2))  # (B, D)
     for k in range(1, options.n_layers_init):
         hidden = fflayer(params, hidden, f"ff_init_{k}", relu)
         hidden = dropout(hidden, options, masks.get(f"ff_init_{k}"))
@@ -108,9 +112,10 @@ def loop(params, options, frames, index, mask, masks, given=None, record=()):  #
     frames (n, L, D); index and mask (T, B); masks: dropout masks by name; given (T, B, L) or None. The step gets the
     parameters whose names begin with "decoder", and the dropout masks whose names begin with "x".
     """
-    T, B, L, n = options.maxlen, options.batch_size, options.n_locations, options.n_layers_lstm
+    T, B, L, n = options.maxlen, options.batch_size, options.all_locations, options.n_layers_lstm
     attends = options.pooling == "attention"
     weights = {name: value for name, value in params.items() if name.startswith("decoder")}
+    tables = frames if isinstance(frames, list) else [frames]
     sequences = {"index": index, "mask": mask} | {name: m for name, m in masks.items() if name.startswith("x")}
     sequences |= {"given": given} if given is not None else {}
     h, c = initial_state(params, options, cubes(frames, index), masks)
@@ -122,7 +127,7 @@ def loop(params, options, frames, index, mask, masks, given=None, record=()):  #
         now = {name: next(arguments) for name in sequences}
         before = [next(arguments) for _ in names]
         constants = {name: next(arguments) for name in weights}
-        X = cubes(next(arguments), now["index"])  # (B, L, D)
+        X = cubes([next(arguments) for _ in tables] if len(tables) > 1 else next(arguments), now["index"])  # (B, L, D)
         h, c, alpha = before[:n], before[n : 2 * n], before[-1] if attends else None
         h, c, alpha, ctx = step(constants, options, X, now["mask"], now, h, c, alpha, now.get("given"))
         new = [*h, *c] + ([alpha] if attends else [])
@@ -133,7 +138,7 @@ def loop(params, options, frames, index, mask, masks, given=None, record=()):  #
         one_step,
         sequences=list(sequences.values()),
         outputs_info=[*states] + [None] * (1 + len(record)),
-        non_sequences=[*weights.values(), frames],
+        non_sequences=[*weights.values(), *tables],
         strict=True,
         return_updates=False,
     )
@@ -144,6 +149,8 @@ def loop(params, options, frames, index, mask, masks, given=None, record=()):  #
 
 def cubes(frames, index):
     """The cubes in rows `index` of the frame table, in floatX: frames (n, L, D), index (...) -> (..., L, D)."""
+    if isinstance(frames, list):
+        return [cubes(table, index) for table in frames]
     return frames[index].astype(pytensor.config.floatX)
 
 
@@ -211,6 +218,7 @@ class Graph:
     alpha_c: pt.TensorVariable  # (), shared: lambda of Eq. 7
     decay_c: pt.TensorVariable  # (), shared: gamma of Eq. 7
     recorded: dict = field(default_factory=dict)  # intermediate variables, by the released program's names
+    fine: pt.TensorVariable | None = None  # (n, L_2, D_2), the fine layer of two; `frames` is then the coarse one
 
 
 def build_model(params, options, training, frames_dtype=None, record=(), y=None):
@@ -224,14 +232,16 @@ def build_model(params, options, training, frames_dtype=None, record=(), y=None)
     """
     T, B, L, D, C = options.maxlen, options.batch_size, options.n_locations, options.ctx_dim, options.n_actions
     floatX = pytensor.config.floatX
-    frames = pt.tensor("frames", dtype=frames_dtype or floatX, shape=(None, L, D))
+    frames, fine = pt.tensor("frames", dtype=frames_dtype or floatX, shape=(None, L, D)), None
+    if options.layers != "one":
+        fine = pt.tensor("fine", dtype=frames.type.dtype, shape=(None, options.fine_locations, options.fine_dim))
     index = pt.tensor("index", dtype="int32", shape=(T, B))
     mask = pt.tensor("mask", dtype=floatX, shape=(T, B))
     y = pt.tensor("y", dtype="int32", shape=(B, C) if options.multilabel else (B,)) if y is None else y
     shapes = dropout_shapes(options) if training else {}
     masks = {name: pt.tensor(f"drop_{name}", dtype="uint8", shape=shape) for name, shape in shapes.items()}
     is_given = options.pooling == "attention" and options.attention == "given"
-    given = pt.tensor("given", dtype=floatX, shape=(T, B, L)) if is_given else None
+    given = pt.tensor("given", dtype=floatX, shape=(T, B, options.all_locations)) if is_given else None
     alpha_c = pytensor.shared(np.asarray(options.alpha_c, floatX), name="alpha_c", shape=())
     decay_c = pytensor.shared(np.asarray(options.decay_c, floatX), name="decay_c", shape=())
 
@@ -239,7 +249,8 @@ def build_model(params, options, training, frames_dtype=None, record=(), y=None)
         recorded = {}
         logits = fflayer(params, cubes(frames, index).reshape((T, B, L * D)), "ff_logit")
     else:
-        recorded = loop(params, options, frames, index, mask, masks, given, record)
+        tables = frames if fine is None else [frames, fine]
+        recorded = loop(params, options, tables, index, mask, masks, given, record)
         logits = class_logits(params, options, recorded["top"], recorded["ctx"], masks)
     alpha = recorded.get("alpha")
     if options.multilabel:
@@ -252,7 +263,7 @@ def build_model(params, options, training, frames_dtype=None, record=(), y=None)
         cost0, cost = paper_cost(cross_entropy(logits, y), alpha, mask, alpha_c)
     cost += decay_c * sum((p**2).sum() for p in params.values())  # Eq. 7's last term
     recorded |= {"logits": logits, "probs": probs, "cost0": cost0, "cost": cost}
-    return Graph(frames, index, mask, y, masks, given, probs, alpha, cost, alpha_c, decay_c, recorded)
+    return Graph(frames, index, mask, y, masks, given, probs, alpha, cost, alpha_c, decay_c, recorded, fine)
 
 
 # ---------------------------------------------------------------- initial parameters
@@ -265,7 +276,7 @@ def init_params(options, rng=None):
     rng: a numpy.random.RandomState; None: of option seed.
     """
     rng, params = rng or np.random.RandomState(options.seed), OrderedDict()
-    D, d, d_out, C, init = options.ctx_dim, options.dim, options.dim_out, options.n_actions, options.init
+    D, d, d_out, C, init = options.depth, options.dim, options.dim_out, options.n_actions, options.init
     if options.pooling == "cube":
         params["ff_logit_W"] = norm_weight(rng, options.n_locations * D, C, init=init)
         params["ff_logit_b"] = np.zeros(C)
@@ -280,6 +291,8 @@ def init_params(options, rng=None):
             params[f"{name}_W"] = np.concatenate([norm_weight(rng, nin, d, init=init) for _ in "ifog"], axis=1)
             params[f"{name}_U"] = np.concatenate([ortho_weight(rng, d, init) for _ in "ifog"], axis=1)
             params[f"{name}_b"] = np.zeros(4 * d)
+            if k == 0 and options.layers != "one":
+                params |= resolution_params(options, rng)
             if k == 0 and options.pooling == "attention":
                 params |= ATTENTION[options.attention].init_params(options, rng)
             if k == 0 and options.selector:

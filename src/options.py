@@ -48,6 +48,16 @@ class Options:
     """D, depth of the features at a location"""
     n_locations: int = 49
     """L, locations of a cube"""
+    layers: Literal["one", "both", "choose"] = "one"
+    """layers of the network that a glimpse sees (src/resolutions.py), if the frame table has two, a coarse and a fine
+    one. one: the coarse one; both: a softmax over the locations of both; choose: a softmax over the two layers, then
+    one over the locations of each"""
+    fine_locations: int = 0
+    """locations of the fine layer; 0: the frame table has one layer"""
+    fine_dim: int = 0
+    """depth of the fine layer's features"""
+    common_dim: int = 512
+    """depth to which the features of two layers are projected"""
     n_actions: int = 11
     """C, classes"""
     multilabel: bool = False
@@ -133,7 +143,18 @@ class Options:
 
     def __post_init__(self):
         least = dict.fromkeys(
-            ("alpha_c", "decay_c", "temperature_inverse", "last_n", "seed", "lrate", "memory_gb", "checkpoint_seconds"),
+            (
+                "alpha_c",
+                "decay_c",
+                "temperature_inverse",
+                "last_n",
+                "seed",
+                "lrate",
+                "memory_gb",
+                "checkpoint_seconds",
+                "fine_locations",
+                "fine_dim",
+            ),
             0,
         )
         for field in dataclasses.fields(self):
@@ -163,6 +184,21 @@ class Options:
         _expect(self.n_layers_lstm <= 5, "n_layers_lstm", self.n_layers_lstm, "1 to 5")
         if self.pooling == "attention" and self.attention != "mlp":
             _expect(self.n_layers_att == 1, "n_layers_att", self.n_layers_att, f"1 with attention {self.attention}")
+
+        if self.layers != "one":
+            two = self.fine_locations and self.fine_dim
+            _expect(two, "layers", self.layers, "'one', as the frame table has one layer; extract two by --layers 2")
+            _expect(self.pooling != "cube", "layers", self.layers, "'one' with pooling cube")
+
+    @property
+    def depth(self):
+        """Depth D of the cubes that are attended to: ctx_dim, or common_dim where they are of two layers."""
+        return self.ctx_dim if self.layers == "one" else self.common_dim
+
+    @property
+    def all_locations(self):
+        """Number of locations that a glimpse weighs."""
+        return self.n_locations + (self.fine_locations if self.layers != "one" else 0)
 
     def replace(self, **changes):
         return dataclasses.replace(self, **changes)
