@@ -16,7 +16,14 @@ from visual_attention.experiment import budget
 from visual_attention.util.data_sets import with_videos
 from visual_attention.util.entries import entries_of_folders, entries_of_lists
 from visual_attention.util.extractors import EXTRACTORS, find_extractor, top5
-from visual_attention.util.features import check_features, check_numbers, default_workers, extract, network_rate
+from visual_attention.util.features import (
+    check_features,
+    check_numbers,
+    default_workers,
+    extract,
+    frame_bytes,
+    network_rate,
+)
 from visual_attention.util.lists_on_disk import DATA_LISTS
 
 
@@ -48,6 +55,8 @@ class Options:
     """googlenet offline: local copy of torch hub's pytorch/vision:v0.15.2"""
     weights: Path | None = None
     """weights file (state dict) instead of the pretrained download"""
+    layers: Literal[1, 2] = 1
+    """2: write a second, finer layer of the network, too; docs/two_resolutions.md"""
     batch_size: int = 8
     """frames the network sees at once; on a processor few are fastest, on a GPU many"""
     dtype: Literal["float16", "float32"] = "float16"
@@ -60,7 +69,7 @@ class Options:
 
 def main(options=None):
     options = options or command_line.parse(Options, __doc__)
-    extractor = find_extractor(options.extractor, options.hub_repo, options.weights)
+    extractor = find_extractor(options.extractor, options.hub_repo, options.weights, options.layers)
     if options.top5:
         for number, name, probability in top5(extractor, options.top5):
             print(f"{number:4d}  {100 * probability:5.1f} %  {name or ''}".rstrip())
@@ -81,6 +90,8 @@ def main(options=None):
         entries, class_names = entries_of_folders(options.videos, options.split, options.fractions)
     n_videos = len({entry.path for entry in entries})
     print(f"{n_videos} videos of {len(class_names)} classes", flush=True)
+    gb = frame_bytes(extractor, options.dtype) * options.fps / 1e9
+    print(f"a second of video takes {1000 * gb:.1f} MB of disk, an hour {3600 * gb:.1f} GB", flush=True)
     if options.cluster is None:
         workers = options.workers or default_workers(n_videos)
         needed, free = budget.extraction_gb(workers, options.batch_size), budget.available_gb(Path())[0]

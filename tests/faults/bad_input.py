@@ -369,7 +369,7 @@ def of_options():
         "--maxlen 0", "--maxlen 2000000000 --batch-size 20000",
         "--training-stride 0", "--fps 7", "--n-layers-lstm 6", "--n-layers-out 1000000", "--n-layers-att 2",
         "--model atention_lambda0", "--backend c++", "--devices 2", "--seed -1", "--n-actions 1",
-        "--n-actions 2000000000 --dim-out 4000", "--n-locations 9", "--multilabel", "--memory-gb 0.0000001",
+        "--n-actions 2000000000 --dim-out 4000", "--layers both", "--layers 2", "--n-locations 9", "--multilabel", "--memory-gb 0.0000001",
         "--hosts 2", "--coordinator nowhere",
         "--hosts 2 --host 5 --coordinator localhost:1",
     ):  # fmt: skip
@@ -435,7 +435,7 @@ def of_commands():
     yield fault(EXTRACT.replace("out new", "out data"))
     yield fault(EXTRACT.replace("out new", f"out {NAMES}"))
     for words in (
-        "--lists nowhere", "--lists ucf11", "--lists ucf101", "--fps 0", "--batch-size 0", "--workers 0",
+        "--layers 3", "--lists nowhere", "--lists ucf11", "--lists ucf101", "--fps 0", "--batch-size 0", "--workers 0",
         "--fractions 0.5 0.5 0.5", "--split half", "--weights nowhere.pth",
         "--weights data/class_names.txt --workers 1", "--top5 nowhere.png", "--top5 data/class_names.txt",
     ):  # fmt: skip
