@@ -1,4 +1,4 @@
-"""Does attention move to the finer of two layers for small figures? A study on the embedded data set.
+"""Does attention move to the finer of two resolutions for small figures? A study on the embedded data set.
 
     python benchmarks/two_resolutions.py --folder runs/two_resolutions
 
@@ -23,7 +23,7 @@ from visual_attention.util import files, metrics
 from visual_attention.util.embedded import make_embedded
 from visual_attention.util.tables import markdown
 
-LAYERS = ("one", "both", "choose")
+RESOLUTIONS = ("one", "both", "choose")
 GROUPS = ("small", "medium", "large")  # a third of the test videos each
 
 
@@ -45,21 +45,28 @@ def main():
     arguments = command_line.parse(Arguments, __doc__)
     data = make_embedded(arguments.folder / "data", fine=True, heights=arguments.heights)
     rows, numbers = [], {}
-    for layers in LAYERS:
+    for resolutions in RESOLUTIONS:
         runs = []
         for seed in range(arguments.seeds):
             changes = data_options(data) | {"common_dim": 64, "max_epochs": arguments.max_epochs, "seed": seed}
-            options = recipe("paper", "embedded", arguments.model, layers=layers, **changes)
-            run, parts = arguments.folder / layers / f"seed{seed}", load_parts(data, options)
+            options = recipe("paper", "embedded", arguments.model, resolutions=resolutions, **changes)
+            run, parts = arguments.folder / resolutions / f"seed{seed}", load_parts(data, options)
             result = run_cell(options, run, parts)
             measured = measure(trained_model(run, parts["test"].table.dtype), parts["test"])
             runs.append(measured | {"accuracy": result["test"], "seconds": result["training_seconds"]})
-            print(layers, seed, runs[-1], flush=True)
-        numbers[layers] = runs
-        rows += table_rows(layers, runs)
+            print(resolutions, seed, runs[-1], flush=True)
+        numbers[resolutions] = runs
+        rows += table_rows(resolutions, runs)
     numbers["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     files.write_json(arguments.folder / "result.json", numbers)
-    head = ["layers", "figures", "accuracy %", "on the figure % (uniform)", "fine layer %", "of it on the figure %"]
+    head = [
+        "resolutions",
+        "figures",
+        "accuracy %",
+        "on the figure % (uniform)",
+        "fine layer %",
+        "of it on the figure %",
+    ]
     print(markdown(head, rows))
 
 
@@ -106,7 +113,7 @@ def measure(model, data):
     }
 
 
-def table_rows(layers, runs):
+def table_rows(resolutions, runs):
     """Rows of the printed table: means and deviations over runs."""
 
     def cell(of, name):
@@ -119,8 +126,8 @@ def table_rows(layers, runs):
         def of(run, group=group):
             return run["all"] if group == "all" else run["groups"][group]
 
-        two = layers != "one"
-        rows.append([layers, group, cell(of, "right"), f"{cell(of, 'on_figure')} ({of(runs[0])['uniform']:.1f})",
+        two = resolutions != "one"
+        rows.append([resolutions, group, cell(of, "right"), f"{cell(of, 'on_figure')} ({of(runs[0])['uniform']:.1f})",
                      cell(of, "fine") if two else "", cell(of, "fine_on_figure") if two else ""])  # fmt: skip
     return rows
 

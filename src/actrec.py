@@ -59,7 +59,7 @@ def look(params, options, X, h, alpha, given):
         alpha, x = None, projected(params, X).max(axis=1)
     else:
         alpha = ATTENTION[options.attention].glimpse(params, options, Moment(projected(params, X), h, alpha, given))
-        if options.layers == "choose" and given is None:
+        if options.resolutions == "choose" and given is None:
             alpha = layer_then_place(params, options, h, alpha)
         x = attended(params, alpha, X)  # Eq. 5
     if options.selector:  # a gate of the released program (its src/actrec.py, lstm_cond_layer)
@@ -233,7 +233,7 @@ def build_model(params, options, training, frames_dtype=None, record=(), y=None)
     T, B, L, D, C = options.maxlen, options.batch_size, options.n_locations, options.ctx_dim, options.n_actions
     floatX = pytensor.config.floatX
     frames, fine = pt.tensor("frames", dtype=frames_dtype or floatX, shape=(None, L, D)), None
-    if options.layers != "one":
+    if options.resolutions != "one":
         fine = pt.tensor("fine", dtype=frames.type.dtype, shape=(None, options.fine_locations, options.fine_dim))
     index = pt.tensor("index", dtype="int32", shape=(T, B))
     mask = pt.tensor("mask", dtype=floatX, shape=(T, B))
@@ -291,7 +291,7 @@ def init_params(options, rng=None):
             params[f"{name}_W"] = np.concatenate([norm_weight(rng, nin, d, init=init) for _ in "ifog"], axis=1)
             params[f"{name}_U"] = np.concatenate([ortho_weight(rng, d, init) for _ in "ifog"], axis=1)
             params[f"{name}_b"] = np.zeros(4 * d)
-            if k == 0 and options.layers != "one":
+            if k == 0 and options.resolutions != "one":
                 params |= resolution_params(options, rng)
             if k == 0 and options.pooling == "attention":
                 params |= ATTENTION[options.attention].init_params(options, rng)

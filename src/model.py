@@ -158,7 +158,7 @@ class Model:
         if isinstance(table, list):
             return table
         o, dtype = self.options, self.functions.frames_dtype
-        if o.layers == "one":
+        if o.resolutions == "one":
             return backends.to_device(table if table.dtype == dtype else table.astype(dtype), o)
         coarse, fine = np.split(table, [o.n_locations * o.ctx_dim], axis=1)
         shapes = (o.n_locations, o.ctx_dim), (o.fine_locations, o.fine_dim)

@@ -48,7 +48,7 @@ class Options:
     """D, depth of the features at a location"""
     n_locations: int = 49
     """L, locations of a cube"""
-    layers: Literal["one", "both", "choose"] = "one"
+    resolutions: Literal["one", "both", "choose"] = "one"
     """layers of the network that a glimpse sees (src/resolutions.py), if the frame table has two, a coarse and a fine
     one. one: the coarse one; both: a softmax over the locations of both; choose: a softmax over the two layers, then
     one over the locations of each"""
@@ -185,20 +185,21 @@ class Options:
         if self.pooling == "attention" and self.attention != "mlp":
             _expect(self.n_layers_att == 1, "n_layers_att", self.n_layers_att, f"1 with attention {self.attention}")
 
-        if self.layers != "one":
+        if self.resolutions != "one":
             two = self.fine_locations and self.fine_dim
-            _expect(two, "layers", self.layers, "'one', as the frame table has one layer; extract two by --layers 2")
-            _expect(self.pooling != "cube", "layers", self.layers, "'one' with pooling cube")
+            one = "'one', as the frame table has one layer; extract two by --layers 2"
+            _expect(two, "resolutions", self.resolutions, one)
+            _expect(self.pooling != "cube", "resolutions", self.resolutions, "'one' with pooling cube")
 
     @property
     def depth(self):
         """Depth D of the cubes that are attended to: ctx_dim, or common_dim where they are of two layers."""
-        return self.ctx_dim if self.layers == "one" else self.common_dim
+        return self.ctx_dim if self.resolutions == "one" else self.common_dim
 
     @property
     def all_locations(self):
         """Number of locations that a glimpse weighs."""
-        return self.n_locations + (self.fine_locations if self.layers != "one" else 0)
+        return self.n_locations + (self.fine_locations if self.resolutions != "one" else 0)
 
     def replace(self, **changes):
         return dataclasses.replace(self, **changes)

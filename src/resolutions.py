@@ -16,7 +16,7 @@ PROJECTIONS = ("decoder_V", "decoder_V_fine")
 def resolution_params(options, rng):
     depths, D, init = (options.ctx_dim, options.fine_dim), options.common_dim, options.init
     params = {name: norm_weight(rng, n, D, init=init) for name, n in zip(PROJECTIONS, depths, strict=True)}
-    if options.layers == "choose":
+    if options.resolutions == "choose":
         params["decoder_W_layer"] = norm_weight(rng, options.dim, 2, ortho=False, init=init)
     return params
 

@@ -20,7 +20,7 @@ def forward(p, o, x, mask, drop=None, states=None, glimpse=None):
     glimpse: a kind of attention that is not the project's: (p, x_t, h, alpha) of the step before -> alpha (B, L).
     Returns probabilities (T, B, C), logits and glimpses (T, B, L) or None.
     """
-    if o.layers != "one":
+    if o.resolutions != "one":
         coarse, fine = np.split(x, [o.n_locations * o.ctx_dim], axis=-1)
         coarse = coarse.reshape(*x.shape[:2], o.n_locations, -1) @ p["decoder_V"]
         fine = fine.reshape(*x.shape[:2], o.fine_locations, -1) @ p["decoder_V_fine"]
@@ -63,7 +63,7 @@ def forward(p, o, x, mask, drop=None, states=None, glimpse=None):
                 inner = np.tanh(inner + (before @ p["decoder_Wd_att"])[:, None])
                 score = np.einsum("ble,e->bl", inner, p["decoder_U_att"][:, 0]) + p["decoder_c_tt"]
                 a = softmax(o.temperature_inverse * score)
-            if o.layers == "choose":
+            if o.resolutions == "choose":
                 of_layer = softmax(before @ p["decoder_W_layer"])
                 n = o.n_locations
                 within = [part / part.sum(axis=1, keepdims=True) for part in (a[:, :n], a[:, n:])]

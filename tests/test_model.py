@@ -32,8 +32,8 @@ VARIANTS |= {
     "released": {**RELEASED, "n_layers_att": 2, "n_layers_out": 3, "n_layers_init": 2, "ctx2out": True,
                  "selector": True},
     "released_multilabel": {**RELEASED, "multilabel": True, "n_layers_init": 3},
-    "both_layers": {**TWO_LAYERS, "layers": "both"},
-    "layer_then_place": {**TWO_LAYERS, "layers": "choose", "attention": "mlp"},
+    "both_layers": {**TWO_LAYERS, "resolutions": "both"},
+    "layer_then_place": {**TWO_LAYERS, "resolutions": "choose", "attention": "mlp"},
     "location_as_released": {**RELEASED, "attention": "location", "temperature_inverse": 0.5, "selector": True},
 }  # fmt: skip
 
@@ -43,7 +43,7 @@ def make_batch(options, seed=0, n_frames=20):
     rng = np.random.default_rng(seed)
     T, B, C = options.maxlen, options.batch_size, options.n_actions
     shape = options.n_locations, options.ctx_dim
-    if options.layers != "one":  # both layers one after another
+    if options.resolutions != "one":  # both layers one after another
         shape = (int(np.prod(shape)) + options.fine_locations * options.fine_dim,)
     frames = rng.standard_normal((n_frames, *shape)).astype(options.floatX)
     mask = np.ones((T, B), options.floatX)

@@ -195,7 +195,7 @@ def test_two_layers_equal_one_layer_of_their_projections(name):
              fine.reshape(-1, options.fine_locations, options.fine_dim) @ params["decoder_V_fine"])  # fmt: skip
     batch.frames = np.concatenate(cubes, axis=1)
     attention = options.attention if name == "both_layers" else "given"
-    one = make_model(options.replace(layers="one", ctx_dim=options.common_dim, n_locations=alpha.shape[-1],
+    one = make_model(options.replace(resolutions="one", ctx_dim=options.common_dim, n_locations=alpha.shape[-1],
                                      attention=attention))  # fmt: skip
     for parameter, variable in one.tparams.items():
         variable.set_value(params[parameter])
@@ -208,16 +208,16 @@ def test_number_of_parameters():
     for name in ("both_layers", "layer_then_place"):
         options = TINY.replace(**VARIANTS[name])
         assert budget.n_params(options) == sum(value.size for value in values(make_model(options)).values())
-        assert budget.flops(options) > budget.flops(options.replace(layers="one"))
+        assert budget.flops(options) > budget.flops(options.replace(resolutions="one"))
 
 
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"layers": "both"}, "option layers is 'both'; expected 'one', as the frame table has one layer; extract two"),
-        ({"layers": "choose", "fine_locations": 4, "fine_dim": 2, "pooling": "cube"},
-         "option layers is 'choose'; expected 'one' with pooling cube"),
-        ({"layers": "two"}, "option layers is 'two'; expected one of one, both, choose"),
+        ({"resolutions": "both"}, "option resolutions is 'both'; expected 'one', as the frame table has one layer; extract two"),
+        ({"resolutions": "choose", "fine_locations": 4, "fine_dim": 2, "pooling": "cube"},
+         "option resolutions is 'choose'; expected 'one' with pooling cube"),
+        ({"resolutions": "two"}, "option resolutions is 'two'; expected one of one, both, choose"),
     ],
 )  # fmt: skip
 def test_options_that_do_not_fit(changes, message):
@@ -255,7 +255,7 @@ def test_embedded_data_of_two_layers(embedded, tmp_path):
 def test_a_run_on_two_layers_and_its_pictures(embedded, tmp_path):
     changes = {"maxlen": 4, "dim": 8, "dim_out": 8, "n_layers_lstm": 1, "batch_size": 8, "max_epochs": 1,
                "training_stride": 9, "testing_stride": 9, "common_dim": 6, "attention": "mlp"}  # fmt: skip
-    options = Options(**data_options(embedded) | changes, layers="choose")
+    options = Options(**data_options(embedded) | changes, resolutions="choose")
     assert (options.n_locations, options.fine_locations, options.fine_dim) == (49, 196, DEPTH)
     data = load_parts(embedded, options)
     result = run_cell(options, tmp_path / "run", data)
@@ -306,4 +306,4 @@ def test_a_folder_without_a_fine_layer_is_refused(tmp_path):
     write_class_names(tmp_path, ["a", "b"])
     assert "fine_dim" not in data_options(tmp_path)
     with pytest.raises(ValueError, match="train_features.h5: has one layer of features; expected two"):
-        load_part(tmp_path, "train", Options(layers="both", fine_locations=16, fine_dim=3, n_actions=2, ctx_dim=4))
+        load_part(tmp_path, "train", Options(resolutions="both", fine_locations=16, fine_dim=3, n_actions=2, ctx_dim=4))

@@ -34,7 +34,7 @@ def n_params(options):
     if o.pooling == "attention":
         params = ATTENTION[o.attention].init_params(o, Zeros())
         n += sum(value.size for value in params.values())
-    if o.layers != "one":
+    if o.resolutions != "one":
         n += sum(value.size for value in resolution_params(o, Zeros()).values())
     n += (d + 1) * o.selector + (D + 1) * o.dim_out * o.ctx2out
     return n + (d + 1) * o.dim_out + (o.n_layers_out - 1) * (o.dim_out + 1) * o.dim_out + (o.dim_out + 1) * o.n_actions
@@ -65,7 +65,7 @@ def flops(options):
     step = (D + d) * 4 * d + (o.n_layers_lstm - 1) * 8 * d * d + d * o.dim_out + o.dim_out * o.n_actions
     if o.pooling == "attention":
         step += ATTENTION[o.attention].flops(o) / 2
-    if o.layers != "one":
+    if o.resolutions != "one":
         # Eq. 4 projects the two weighted sums; what sees the cubes or their maximum needs all locations projected.
         projects_all = o.pooling == "max" or (o.pooling == "attention" and o.attention == "mlp")
         step += D * (frame if projects_all else o.ctx_dim + o.fine_dim)
@@ -75,7 +75,7 @@ def flops(options):
 def numbers_of_frame(options):
     """Numbers of a frame, of both layers if both are read."""
     o = options
-    return o.n_locations * o.ctx_dim + (o.fine_locations * o.fine_dim if o.layers != "one" else 0)
+    return o.n_locations * o.ctx_dim + (o.fine_locations * o.fine_dim if o.resolutions != "one" else 0)
 
 
 def matmul_rate(seconds=0.5):
@@ -153,7 +153,7 @@ def working_numbers(options):
         step += L * D
     elif o.pooling == "attention":
         step += ATTENTION[o.attention].kept(o)
-        if o.layers != "one" and ATTENTION[o.attention].kept(o):
+        if o.resolutions != "one" and ATTENTION[o.attention].kept(o):
             step += L * D  # the projected cubes
     return int(1.2 * steps * step)
 
@@ -177,7 +177,7 @@ def sizes(folder, options):
     n_windows, table_gb, batch_gb = [], [], []
     for part in PARTS:
         path = Path(folder, f"{part}_features.h5")
-        lists, table = read_lists(folder, part), open_table(path, options.ctx_dim, options.layers != "one")
+        lists, table = read_lists(folder, part), open_table(path, options.ctx_dim, options.resolutions != "one")
         table.close()
         stride = options.training_stride if part == "train" else options.testing_stride
         index, video = windows(lists.frame_numbers, options.maxlen, table.fps // options.fps, stride)

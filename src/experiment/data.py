@@ -27,7 +27,7 @@ def load_part(folder, part, options):
         n_actions=options.n_actions,
         ctx_dim=options.ctx_dim,
         memory_gb=options.memory_gb,
-        both=options.layers != "one",
+        both=options.resolutions != "one",
     )
 
 

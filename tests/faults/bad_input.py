@@ -369,8 +369,8 @@ def of_options():
         "--maxlen 0", "--maxlen 2000000000 --batch-size 20000",
         "--training-stride 0", "--fps 7", "--n-layers-lstm 6", "--n-layers-out 1000000", "--n-layers-att 2",
         "--model atention_lambda0", "--backend c++", "--devices 2", "--seed -1", "--n-actions 1",
-        "--n-actions 2000000000 --dim-out 4000", "--layers both", "--layers 2", "--n-locations 9", "--multilabel", "--memory-gb 0.0000001",
-        "--hosts 2", "--coordinator nowhere",
+        "--n-actions 2000000000 --dim-out 4000", "--n-locations 9", "--multilabel", "--memory-gb 0.0000001",
+        "--resolutions both", "--resolutions two", "--hosts 2", "--coordinator nowhere",
         "--hosts 2 --host 5 --coordinator localhost:1",
     ):  # fmt: skip
         yield fault(f"{TRAIN} {words}")

@@ -26,7 +26,7 @@ HEADING, POSITION = "A given glimpse", 40
 def draw(runs, folder):
     """The model's own glimpse and the given one; numbers: the class for each glimpse of a single location."""
     name, path, o = runs.choices.model, folder / "given_glimpse.png", runs.options
-    if o.layers != "one":
+    if o.resolutions != "one":
         return [Figure("Fig. 5 gives glimpses of one layer by hand; these models see two.")]
     k = runs.example(name)
     watched = runs.watch(name, k)
