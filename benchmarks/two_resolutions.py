@@ -59,14 +59,7 @@ def main():
         rows += table_rows(resolutions, runs)
     numbers["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     files.write_json(arguments.folder / "result.json", numbers)
-    head = [
-        "resolutions",
-        "figures",
-        "accuracy %",
-        "on the figure % (uniform)",
-        "fine layer %",
-        "of it on the figure %",
-    ]
+    head = ["resolutions", "figures", "accuracy %", "on figure % (uniform)", "fine layer %", "of it on figure %"]
     print(markdown(head, rows))
 
 

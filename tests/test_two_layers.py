@@ -214,7 +214,7 @@ def test_number_of_parameters():
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"resolutions": "both"}, "option resolutions is 'both'; expected 'one', as the frame table has one layer; extract two"),
+        ({"resolutions": "both"}, "option resolutions is 'both'; expected 'one', as the frame table has one"),
         ({"resolutions": "choose", "fine_locations": 4, "fine_dim": 2, "pooling": "cube"},
          "option resolutions is 'choose'; expected 'one' with pooling cube"),
         ({"resolutions": "two"}, "option resolutions is 'two'; expected one of one, both, choose"),
