@@ -20,9 +20,9 @@ SAME_NAME = (
 OPTIMIZERS = {"adam": "adam_released", "adadelta": "adadelta", "rmsprop": "rmsprop", "sgd": "sgd"}
 ITS_DATA_SETS = [data_set for data_set in DATA_SETS.values() if data_set.released_name]
 # values of our options to which the released program is fixed
-CONVENTIONS = {"pooling": "attention", "resolutions": "one"}
-CONVENTIONS |= {
-    name: RECIPES["released"]["embedded"][name] for name in ("attention", "n_layers_lstm", "dropout", "cost")
+CONVENTIONS = {"pooling": "attention", "resolutions": "one", **RECIPES["released"]["embedded"]}
+CONVENTIONS = {
+    name: CONVENTIONS[name] for name in ("pooling", "resolutions", "attention", "n_layers_lstm", "dropout", "cost")
 }
 
 
