@@ -1,6 +1,7 @@
 """Does attention move to the finer of two resolutions for small figures? A study on the embedded data set.
 
     python benchmarks/two_resolutions.py --folder runs/two_resolutions
+    python benchmarks/two_resolutions.py --cost    # time and memory of an update at the size of GoogLeNet's layers
 
 It makes a data set with a second, finer layer (14 x 14 beside 7 x 7) and figures of 40 to 145 pixels, trains `mlp`
 attention on one layer, on both, and on a layer chosen first, and prints what each does with small, medium and large
@@ -8,6 +9,7 @@ figures. Runs that are finished are not trained again. docs/two_resolutions.md s
 """
 
 import resource
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +20,13 @@ from visual_attention.experiment.data import data_options, load_coverage, load_p
 from visual_attention.experiment.evaluation import predictions, window_scores
 from visual_attention.experiment.parameters import trained_model
 from visual_attention.experiment.runs import run_cell
-from visual_attention.options import recipe
+from visual_attention.model import Model
+from visual_attention.options import Options, recipe
 from visual_attention.util import files, metrics
+from visual_attention.util.data_handler import Batch
 from visual_attention.util.embedded import make_embedded
 from visual_attention.util.tables import markdown
+from visual_attention.util.workers import worker_pool
 
 RESOLUTIONS = ("one", "both", "choose")
 GROUPS = ("small", "medium", "large")  # a third of the test videos each
@@ -39,10 +44,17 @@ class Arguments:
     """least and largest height of a figure, in pixels"""
     max_epochs: int = 15
     """epochs"""
+    cost: bool = False
+    """only measure an update of a model on one layer and on two, on random features of GoogLeNet's sizes"""
+    batch_size: int = 32
+    """with --cost: windows of 30 frames"""
 
 
 def main():
     arguments = command_line.parse(Arguments, __doc__)
+    if arguments.cost:
+        print_costs(arguments.batch_size)
+        return
     data = make_embedded(arguments.folder / "data", fine=True, heights=arguments.heights)
     rows, numbers = [], {}
     for resolutions in RESOLUTIONS:
@@ -61,6 +73,39 @@ def main():
     files.write_json(arguments.folder / "result.json", numbers)
     head = ["resolutions", "figures", "accuracy %", "on figure % (uniform)", "fine layer %", "of it on figure %"]
     print(markdown(head, rows))
+
+
+def print_costs(batch_size):
+    rows = []
+    for attention in ("location", "mlp"):
+        for resolutions in RESOLUTIONS:
+            with worker_pool(1) as pool:  # a process each, for its peak of memory
+                numbers = pool.submit(cost, attention, resolutions, batch_size).result()
+            rows.append([attention, resolutions, *(f"{number:.2f}" for number in numbers)])
+            print(*rows[-1], flush=True)
+    head = ["attention", "resolutions", "s per update", "s per prediction", "peak GB", "of them frames"]
+    print(markdown(head, rows))
+
+
+def cost(attention, resolutions, batch_size, turns=4):
+    """Seconds of an update and of a prediction, the least of some; GB of memory at most, and of the frames in them."""
+    sizes = {"fine_locations": 196, "fine_dim": 832, "common_dim": 512}  # inception4e beside inception5b
+    options = Options(attention=attention, resolutions=resolutions, batch_size=batch_size, **sizes)
+    n = options.maxlen * batch_size
+    shape = (n, 49, 1024) if resolutions == "one" else (n, 49 * 1024 + 196 * 832)
+    frames = np.random.default_rng(0).random(shape, "float32").astype("float16")
+    index = np.arange(n, dtype="int32").reshape(options.maxlen, batch_size)
+    batch = Batch(frames, index, np.ones(index.shape, "float32"), np.zeros(batch_size, "int32"), np.arange(batch_size))
+    model, seconds = Model(options, "float16"), {"update": [], "predict": []}
+    batch.frames = model.frames(frames)
+    for turn in range(turns + 1):  # the first one compiles
+        for name, call in (("update", lambda: model.update(batch, np.random.default_rng(0))),
+                           ("predict", lambda: model.predict(batch))):  # fmt: skip
+            began = time.monotonic()
+            call()
+            seconds[name] += [time.monotonic() - began] if turn else []
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return min(seconds["update"]), min(seconds["predict"]), peak, frames.nbytes / 1e9
 
 
 def measure(model, data):
