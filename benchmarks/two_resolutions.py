@@ -56,10 +56,9 @@ def main():
         print_costs(arguments.batch_size)
         return
     data = make_embedded(arguments.folder / "data", fine=True, heights=arguments.heights)
-    rows, numbers = [], {}
-    for resolutions in RESOLUTIONS:
-        runs = []
-        for seed in range(arguments.seeds):
+    numbers = {resolutions: [] for resolutions in RESOLUTIONS}
+    for seed in range(arguments.seeds):
+        for resolutions, runs in numbers.items():
             changes = data_options(data) | {"common_dim": 64, "max_epochs": arguments.max_epochs, "seed": seed}
             options = recipe("paper", "embedded", arguments.model, resolutions=resolutions, **changes)
             run, parts = arguments.folder / resolutions / f"seed{seed}", load_parts(data, options)
@@ -67,9 +66,7 @@ def main():
             measured = measure(trained_model(run, parts["test"].table.dtype), parts["test"])
             runs.append(measured | {"accuracy": result["test"], "seconds": result["training_seconds"]})
             print(resolutions, seed, runs[-1], flush=True)
-        numbers[resolutions] = runs
-        rows += table_rows(resolutions, runs)
-    numbers["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    rows = [row for resolutions, runs in numbers.items() for row in table_rows(resolutions, runs)]
     files.write_json(arguments.folder / "result.json", numbers)
     head = ["resolutions", "figures", "accuracy %", "on figure % (uniform)", "fine layer %", "of it on figure %"]
     print(markdown(head, rows))
@@ -146,7 +143,8 @@ def measure(model, data):
     return {
         "groups": groups,
         "largest_height": dict(zip(GROUPS, limits, strict=True)),
-        "rank_correlation_of_height_and_fine": float(np.corrcoef(*ranks)[0, 1]),
+        # of the rank of a video's height with that of its share on the fine layer; without that layer it means nothing
+        "rank_correlation": float(np.corrcoef(*ranks)[0, 1]),
         "all": {name: 100 * float(values.mean()) for name, values in of_videos.items()},
     }
 
