@@ -299,6 +299,14 @@ def test_both_layers_meet_the_kernels_of_one():
     assert count(tables.toposort(), FrameSums) == len(tables.outputs) == 2
 
 
+def test_each_layer_is_projected_once_per_frame_in_prediction():
+    options, graph = rewritten("layer_then_place", predicts=True)
+    (forward,) = loops_of(graph)
+    assert count(forward, CubesDot) == 0
+    shapes = [node.outputs[0].type.shape for node in graph.toposort() if isinstance(node.op, (Dot, CubesDot))]
+    assert sum(shape[-1:] == (options.common_dim,) and None in shape for shape in shapes) == 2
+
+
 @pytest.mark.parametrize("transposed_first", [True, False])
 def test_a_product_with_reshaped_cubes_is_right(transposed_first):
     """Only (B, L, D) and (B L, D) are cubes to the kernels, not the matrix (B D, L) that has L columns too."""
