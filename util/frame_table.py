@@ -229,7 +229,8 @@ class FrameTableWriter:
             raise ValueError(f"layout is {layout!r}; expected one of {', '.join(LAYOUTS)}")
         self.path, self.layout, self.dtype, self.attributes = Path(path), layout, np.dtype(dtype), attributes or {}
         self.shapes = {"": (n_locations, depth)} | ({FINE: tuple(fine)} if fine else {})  # of each layer
-        self.disk = self.file = None
+        # Layer -> its two datasets. They stay open until the end: closing one writes, and must be within signals_later.
+        self.disk, self.file, self.datasets = None, None, {}
 
     def __enter__(self):
         try:
@@ -242,7 +243,8 @@ class FrameTableWriter:
                     features = self.file.create_dataset(
                         f"features{layer}", dtype=self.dtype, fillvalue=np.nan, **shapes
                     )
-                    self.file.create_dataset(f"crc32{layer}", (0,), "uint32", maxshape=(None,), chunks=(1024,))
+                    crcs = self.file.create_dataset(f"crc32{layer}", (0,), "uint32", maxshape=(None,), chunks=(1024,))
+                    self.datasets[layer] = features, crcs
                     _write_attributes(features, {"layout": self.layout, "ctx_dim": depth} | self.attributes)
         except BaseException:
             self.__exit__(*sys.exc_info())
@@ -259,7 +261,7 @@ class FrameTableWriter:
                 cubes = cubes.transpose(0, 2, 1)
             flat = np.ascontiguousarray(cubes.reshape(len(cubes), -1), self.dtype)
             with signals_later():
-                features, crcs = self.file[f"features{layer}"], self.file[f"crc32{layer}"]
+                features, crcs = self.datasets[layer]
                 n = len(features)
                 for dataset, rows in ((features, flat), (crcs, [zlib.crc32(cube) for cube in flat])):
                     dataset.resize(n + len(flat), axis=0)
