@@ -1,7 +1,8 @@
 """The model, Eqs. 1-7 of the paper, as one symbolic graph.
 
 Shapes: T time steps, B windows, L locations, D feature depth, d LSTM size, C classes. `params` is a dict from names to
-symbolic weights. Names of parameters and intermediate variables are the released program's (its src/actrec.py).
+symbolic weights. Cubes X and frame tables are lists of two where a glimpse sees two layers (resolutions.py). Names of
+parameters and intermediate variables are the released program's (its src/actrec.py).
 """
 
 from collections import OrderedDict
@@ -27,6 +28,7 @@ from visual_attention.layers import (
     relu,
 )
 from visual_attention.reinforce import reinforce
+from visual_attention.resolutions import layer_then_place, mean_vector, projected, resolution_params
 
 # ---------------------------------------------------------------- one step
 
@@ -54,12 +56,14 @@ def look(params, options, X, masks, h, alpha, given):  # 7 parameters: those of 
     previous step; given (B, L) for attention `given`, else None -> alpha (B, L), or None for a baseline; x (B, D).
     """
     if options.pooling == "mean":
-        alpha, x = None, X.mean(axis=1)
+        alpha, x = None, mean_vector(params, X, axis=1)
     elif options.pooling == "max":
-        alpha, x = None, X.max(axis=1)
+        alpha, x = None, projected(params, X).max(axis=1)
     else:
-        alpha = ATTENTION[options.attention].glimpse(params, options, Moment(X, h, alpha, given))
-        alpha, x = FOCUS[options.focus](options, alpha, X, masks)  # Eq. 5
+        alpha = ATTENTION[options.attention].glimpse(params, options, Moment(projected(params, X), h, alpha, given))
+        if options.resolutions == "choose" and given is None:
+            alpha = layer_then_place(params, options, h, alpha)
+        alpha, x = FOCUS[options.focus](params, options, alpha, X, masks)  # Eq. 5
     if options.selector:  # a gate of the released program (its src/actrec.py, lstm_cond_layer)
         sel = pt.sigmoid(pt.dot(h, params["decoder_W_sel"]) + params["decoder_b_sel"])
         x = named("sel", sel.squeeze(1))[:, None] * x
@@ -90,7 +94,7 @@ def initial_state(params, options, X, masks):
 
     masks: dropout masks of the hidden layers, by name.
     """
-    hidden = X.mean(axis=(0, 2))  # (B, D)
+    hidden = mean_vector(params, X, axis=(0, 2))  # (B, D)
     for k in range(1, options.n_layers_init):
         hidden = fflayer(params, hidden, f"ff_init_{k}", relu)
         hidden = dropout(hidden, options, masks.get(f"ff_init_{k}"))
@@ -111,12 +115,12 @@ def loop(params, options, frames, index, mask, masks, given=None, record=()):  #
     (T, B, L) or None. The step gets the parameters whose names begin with "decoder", and the masks whose names begin
     with "x" or "focus".
     """
-    T, B, L, n = options.maxlen, options.batch_size, options.n_locations, options.n_layers_lstm
+    T, B, L, n = options.maxlen, options.batch_size, options.all_locations, options.n_layers_lstm
     attends = options.pooling == "attention"
     weights = {name: value for name, value in params.items() if name.startswith("decoder")}
-    sequences = {"index": index, "mask": mask} | {
-        name: m for name, m in masks.items() if name.startswith(("x", "focus"))
-    }
+    tables = frames if isinstance(frames, list) else [frames]
+    sequences = {"index": index, "mask": mask}
+    sequences |= {name: m for name, m in masks.items() if name.startswith(("x", "focus"))}
     sequences |= {"given": given} if given is not None else {}
     h, c = initial_state(params, options, cubes(frames, index), masks)
     states = [*h, *c] + ([pt.full((B, L), 1 / L, dtype=mask.dtype)] if attends else [])
@@ -127,7 +131,7 @@ def loop(params, options, frames, index, mask, masks, given=None, record=()):  #
         now = {name: next(arguments) for name in sequences}
         before = [next(arguments) for _ in names]
         constants = {name: next(arguments) for name in weights}
-        X = cubes(next(arguments), now["index"])  # (B, L, D)
+        X = cubes([next(arguments) for _ in tables] if len(tables) > 1 else next(arguments), now["index"])  # (B, L, D)
         h, c, alpha = before[:n], before[n : 2 * n], before[-1] if attends else None
         h, c, alpha, ctx = step(constants, options, X, now["mask"], now, h, c, alpha, now.get("given"))
         new = [*h, *c] + ([alpha] if attends else [])
@@ -138,7 +142,7 @@ def loop(params, options, frames, index, mask, masks, given=None, record=()):  #
         one_step,
         sequences=list(sequences.values()),
         outputs_info=[*states] + [None] * (1 + len(record)),
-        non_sequences=[*weights.values(), frames],
+        non_sequences=[*weights.values(), *tables],
         strict=True,
         return_updates=False,
     )
@@ -150,6 +154,8 @@ def loop(params, options, frames, index, mask, masks, given=None, record=()):  #
 
 def cubes(frames, index):
     """The cubes in rows `index` of the frame table, in floatX: frames (n, L, D), index (...) -> (..., L, D)."""
+    if isinstance(frames, list):
+        return [cubes(table, index) for table in frames]
     return frames[index].astype(pytensor.config.floatX)
 
 
@@ -218,6 +224,7 @@ class Graph:
     decay_c: pt.TensorVariable  # (), shared: gamma of Eq. 7
     recorded: dict = field(default_factory=dict)  # intermediate variables, by the released program's names
     updates: dict = field(default_factory=dict)  # shared variable -> its value after an update of the parameters
+    fine: pt.TensorVariable | None = None  # (n, L_2, D_2), the fine layer of two; `frames` is then the coarse one
 
 
 def build_model(params, options, training, frames_dtype=None, record=(), y=None):
@@ -232,7 +239,9 @@ def build_model(params, options, training, frames_dtype=None, record=(), y=None)
     """
     T, B, L, D, C = options.maxlen, options.batch_size, options.n_locations, options.ctx_dim, options.n_actions
     floatX = pytensor.config.floatX
-    frames = pt.tensor("frames", dtype=frames_dtype or floatX, shape=(None, L, D))
+    frames, fine = pt.tensor("frames", dtype=frames_dtype or floatX, shape=(None, L, D)), None
+    if options.resolutions != "one":
+        fine = pt.tensor("fine", dtype=frames.type.dtype, shape=(None, options.fine_locations, options.fine_dim))
     index = pt.tensor("index", dtype="int32", shape=(T, B))
     mask = pt.tensor("mask", dtype=floatX, shape=(T, B))
     y = pt.tensor("y", dtype="int32", shape=(B, C) if options.multilabel else (B,)) if y is None else y
@@ -242,7 +251,7 @@ def build_model(params, options, training, frames_dtype=None, record=(), y=None)
     masks |= {name: pt.tensor(name, dtype=dtype, shape=shape) for name, (shape, dtype) in draws.items()}
     record = (*record, "drawn") if draws else record
     is_given = options.pooling == "attention" and options.attention == "given"
-    given = pt.tensor("given", dtype=floatX, shape=(T, B, L)) if is_given else None
+    given = pt.tensor("given", dtype=floatX, shape=(T, B, options.all_locations)) if is_given else None
     alpha_c = pytensor.shared(np.asarray(options.alpha_c, floatX), name="alpha_c", shape=())
     decay_c = pytensor.shared(np.asarray(options.decay_c, floatX), name="decay_c", shape=())
 
@@ -250,7 +259,8 @@ def build_model(params, options, training, frames_dtype=None, record=(), y=None)
         recorded = {}
         logits = fflayer(params, cubes(frames, index).reshape((T, B, L * D)), "ff_logit")
     else:
-        recorded = loop(params, options, frames, index, mask, masks, given, record)
+        tables = frames if fine is None else [frames, fine]
+        recorded = loop(params, options, tables, index, mask, masks, given, record)
         logits = class_logits(params, options, recorded["top"], recorded["ctx"], masks)
     alpha = recorded.get("alpha")
     if options.multilabel:
@@ -268,7 +278,7 @@ def build_model(params, options, training, frames_dtype=None, record=(), y=None)
         cost += added
     cost += decay_c * sum((p**2).sum() for p in params.values())  # Eq. 7's last term
     recorded |= {"logits": logits, "probs": probs, "cost0": cost0, "cost": cost}
-    return Graph(frames, index, mask, y, masks, given, probs, alpha, cost, alpha_c, decay_c, recorded, updates)
+    return Graph(frames, index, mask, y, masks, given, probs, alpha, cost, alpha_c, decay_c, recorded, updates, fine)
 
 
 # ---------------------------------------------------------------- initial parameters
@@ -281,7 +291,7 @@ def init_params(options, rng=None):
     rng: a numpy.random.RandomState; None: of option seed.
     """
     rng, params = rng or np.random.RandomState(options.seed), OrderedDict()
-    D, d, d_out, C, init = options.ctx_dim, options.dim, options.dim_out, options.n_actions, options.init
+    D, d, d_out, C, init = options.depth, options.dim, options.dim_out, options.n_actions, options.init
     if options.pooling == "cube":
         params["ff_logit_W"] = norm_weight(rng, options.n_locations * D, C, init=init)
         params["ff_logit_b"] = np.zeros(C)
@@ -296,6 +306,8 @@ def init_params(options, rng=None):
             params[f"{name}_W"] = np.concatenate([norm_weight(rng, nin, d, init=init) for _ in "ifog"], axis=1)
             params[f"{name}_U"] = np.concatenate([ortho_weight(rng, d, init) for _ in "ifog"], axis=1)
             params[f"{name}_b"] = np.zeros(4 * d)
+            if k == 0 and options.resolutions != "one":
+                params |= resolution_params(options, rng)
             if k == 0 and options.pooling == "attention":
                 params |= ATTENTION[options.attention].init_params(options, rng)
             if k == 0 and options.selector:

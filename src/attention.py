@@ -47,7 +47,7 @@ def softmax_over_locations(scores, options):
 
 
 def location_params(options, rng):
-    return {"decoder_W_loc": norm_weight(rng, options.dim, options.n_locations, ortho=False, init=options.init)}
+    return {"decoder_W_loc": norm_weight(rng, options.dim, options.all_locations, ortho=False, init=options.init)}
 
 
 def location_glimpse(params, options, now):
@@ -56,14 +56,14 @@ def location_glimpse(params, options, now):
 
 
 def location_flops(options):
-    return 2 * options.dim * options.n_locations
+    return 2 * options.dim * options.all_locations
 
 
 # ---------------------------------------------------------------- mlp: the released program's
 
 
 def mlp_params(options, rng):
-    D, d, init = options.ctx_dim, options.dim, options.init
+    D, d, init = options.depth, options.dim, options.init
     params = {
         "decoder_Wc_att": norm_weight(rng, D, D, ortho=False, init=init),
         "decoder_Wd_att": norm_weight(rng, d, D, init=init),
@@ -92,12 +92,12 @@ def mlp_glimpse(params, options, now):
 
 
 def mlp_flops(options):
-    L, D, d = options.n_locations, options.ctx_dim, options.dim
+    L, D, d = options.all_locations, options.depth, options.dim
     return 2 * (options.n_layers_att * L * D * D + d * D + L * D)
 
 
 def mlp_kept(options):
-    return options.n_locations * options.ctx_dim * (1 + options.n_layers_att / 2)
+    return options.all_locations * options.depth * (1 + options.n_layers_att / 2)
 
 
 # ---------------------------------------------------------------- given: an input, as in Fig. 5

@@ -24,12 +24,12 @@ def set_precision(floatX, backend="jax", matmul="float32"):
 
 
 def compile_function(
-    inputs, outputs, updates=None, backend="jax", plain=False, key=None, devices=1, complete=None
-):  # 8 parameters: those of pytensor.function, and what our backends need
+    inputs, outputs, updates=None, backend="jax", plain=False, key=None, devices=1, complete=None, n_tables=1
+):  # 9 parameters: those of pytensor.function, and what our backends need
     """A compiled function of `inputs`. Its arguments must have exactly the dtypes of `inputs`.
 
-    inputs: variable -> its batch axis, or None; the first is the frame table. complete: a function from a list of
-    expressions to the same expressions with their placeholders filled in. It is called only if the graph must be
+    inputs: variable -> its batch axis, or None; the first `n_tables` are frame tables. complete: a function from a list
+    of expressions to the same expressions with their placeholders filled in. It is called only if the graph must be
     compiled. ValueError: the backend is unknown, or has no compiler.
 
     Only the speed layer uses key and devices. key: a text that, with the source code, identifies the graph in the
@@ -40,7 +40,7 @@ def compile_function(
     if backend == "jax" and not plain:
         from visual_attention.fast.compiling import JaxFunction
 
-        return JaxFunction(inputs, outputs, updates or {}, key, devices, complete)
+        return JaxFunction(inputs, outputs, updates or {}, key, devices, complete, n_tables)
     if backend == "c" and not pytensor.config.cxx:
         raise ValueError("backend 'c' needs a C++ compiler, and none was found; install g++ or use --backend jax")
     if complete:

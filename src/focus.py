@@ -8,30 +8,30 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.gradient import disconnected_grad
 
-from visual_attention.attention import attended
 from visual_attention.layers import named
+from visual_attention.resolutions import attended
 
 
-def soft(options, alpha, X, masks):
+def soft(params, options, alpha, X, masks):
     """Eq. 5 over all locations; alpha (B, L), X (B, L, D) -> glimpse (B, L), x (B, D)."""
-    return alpha, attended(alpha, X)
+    return alpha, attended(params, alpha, X)
 
 
-def hybrid(options, alpha, X, masks):
+def hybrid(params, options, alpha, X, masks):
     """Eq. 5 over the k locations S of the largest weights: l_i = alpha_i / sum of alpha over S, and 0 outside of S.
 
     Between soft (k = L) and hard (k = 1), as Sharma et al. 2015 propose for future work. Shapes: see `soft`.
     """
     if options.top_k >= options.n_locations:
-        return soft(options, alpha, X, masks)
+        return soft(params, options, alpha, X, masks)
     chosen = largest(alpha, options.top_k)  # (B, k)
     is_chosen = one_hot(chosen, options)  # (B, k, L)
     weights = (is_chosen * alpha[:, None, :]).sum(axis=2)
     weights = weights / weights.sum(axis=1, keepdims=True)
-    return (is_chosen * weights[:, :, None]).sum(axis=1), attended(weights, features_at(X, chosen))
+    return (is_chosen * weights[:, :, None]).sum(axis=1), attended(params, weights, features_at(X, chosen))
 
 
-def hard(options, alpha, X, masks):
+def hard(params, options, alpha, X, masks):
     """s_t ~ alpha_t, x_t = X_{t,s_t} (Xu et al. 2015, section 4.1). Shapes: see `soft`. Gradient: see `reinforce`.
 
     For windows in which masks["focus_expected"] is 1, x_t is the expectation, which is Eq. 5.
@@ -39,7 +39,7 @@ def hard(options, alpha, X, masks):
     drawn = named("drawn", draw(alpha, masks["focus_uniform"]))  # (B,)
     x = features_at(X, drawn[:, None]).squeeze(1)
     if "focus_expected" in masks:
-        x = pt.switch(masks["focus_expected"][:, None], attended(alpha, X), x)
+        x = pt.switch(masks["focus_expected"][:, None], attended(params, alpha, X), x)
     return alpha, x
 
 

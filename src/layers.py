@@ -86,7 +86,7 @@ def fflayer(params, x, prefix, activation=lambda y: y):
 
 def dropout_shapes(options):
     """Shapes of the dropout masks of an update, in the order of drawing, by the name of what each mask multiplies."""
-    T, B, D, d = options.maxlen, options.batch_size, options.ctx_dim, options.dim
+    T, B, D, d = options.maxlen, options.batch_size, options.depth, options.dim
     if not options.use_dropout or options.pooling == "cube":
         return {}
     shapes = {f"ff_init_{k}": (B, D) for k in range(1, options.n_layers_init)}

@@ -33,6 +33,7 @@ class Functions:
             self.graph = actrec.build_model(self.tparams, options, True, self.frames_dtype)
         self.lrate = pytensor.shared(np.asarray(options.lrate, options.floatX), name="lrate", shape=())
         self._updated, self._predict = False, {}
+        self.n_tables = 1 if self.graph.fine is None else 2
 
     @functools.cached_property
     def updates(self):
@@ -76,7 +77,8 @@ class Functions:
 
     def _windows(self, g):
         """The inputs that are windows: variable -> its batch axis, or None."""
-        return {g.frames: None, g.index: 1, g.mask: 1} | ({} if g.given is None else {g.given: 1})
+        fine, given = ({} if g.fine is None else {g.fine: None}), ({} if g.given is None else {g.given: 1})
+        return {g.frames: None} | fine | {g.index: 1, g.mask: 1} | given
 
     def _masks(self, g):
         """The inputs that are random numbers: variable -> its batch axis."""
@@ -86,7 +88,9 @@ class Functions:
         """inputs: variable -> its batch axis, or None."""
         o, key = self.options, f"{name} {self.frames_dtype} {graph_options(self.options)}"
         with pytensor.config.change_flags(traceback__limit=0):
-            return backends.compile_function(inputs, outputs, updates, o.backend, o.plain, key, o.devices, complete)
+            return backends.compile_function(
+                inputs, outputs, updates, o.backend, o.plain, key, o.devices, complete, self.n_tables
+            )
 
     def update(self, variables, *inputs):
         """Updates `variables` and returns the cost before the update.
@@ -100,10 +104,10 @@ class Functions:
             self._updated = True
         return cost
 
-    def predict(self, variables, glimpse_test, frames, index, *inputs):
+    def predict(self, variables, glimpse_test, *inputs):
         """[class probabilities], or [class probabilities, glimpses] if the model attends. variables: the parameters."""
-        function = self.compiled_predict(index.shape[1], glimpse_test)
-        return _call(function, self.tparams.values(), variables, (frames, index, *inputs))
+        function = self.compiled_predict(inputs[self.n_tables].shape[1], glimpse_test)
+        return _call(function, self.tparams.values(), variables, inputs)
 
 
 def _call(function, shared, variables, inputs):
@@ -150,8 +154,19 @@ class Model:
         return init_tparams(zeros)
 
     def frames(self, table):
-        """A frame table on the device of the updates, so that it is copied there only once."""
-        return backends.to_device(table.astype(self.functions.frames_dtype, copy=False), self.options)
+        """A frame table on the device of the updates, so that it is copied there only once.
+
+        Of two layers it is (n, L_1 D_1 + L_2 D_2), and the result is a list of (n, L_1, D_1) and (n, L_2, D_2).
+        """
+        if isinstance(table, list):
+            return table
+        o, dtype = self.options, self.functions.frames_dtype
+        if o.resolutions == "one":
+            return backends.to_device(table if table.dtype == dtype else table.astype(dtype), o)
+        coarse, fine = np.split(table, [o.n_locations * o.ctx_dim], axis=1)
+        shapes = (o.n_locations, o.ctx_dim), (o.fine_locations, o.fine_dim)
+        parts = (part.reshape(-1, *shape) for part, shape in zip((coarse, fine), shapes, strict=True))
+        return [backends.to_device(np.ascontiguousarray(part, dtype), o) for part in parts]
 
     def update(self, batch, rng, given=None):
         """Updates the parameters once and returns the cost before the update.
@@ -186,14 +201,12 @@ class Model:
         return model
 
     def _inputs(self, batch, given):
-        o, frames = self.options, batch.frames
-        if frames.dtype != self.functions.frames_dtype:
-            frames = frames.astype(self.functions.frames_dtype)
-        inputs = [backends.to_device(frames, o), batch.index, batch.mask.astype(o.floatX)]
+        o, frames = self.options, self.frames(batch.frames)
+        inputs = [*(frames if isinstance(frames, list) else [frames]), batch.index, batch.mask.astype(o.floatX)]
         if (given is None) != (self.functions.graph.given is None):
             raise ValueError("glimpses are given to a model with attention 'given', and to no other")
         if given is not None:
-            inputs.append(np.broadcast_to(given, (*batch.index.shape, o.n_locations)).astype(o.floatX))
+            inputs.append(np.broadcast_to(given, (*batch.index.shape, o.all_locations)).astype(o.floatX))
         return inputs
 
 

@@ -57,6 +57,16 @@ class Options:
     """D, depth of the features at a location"""
     n_locations: int = 49
     """L, locations of a cube"""
+    resolutions: Literal["one", "both", "choose"] = "one"
+    """layers of the network that a glimpse sees (src/resolutions.py), if the frame table has two, a coarse and a fine
+    one. one: the coarse one; both: a softmax over the locations of both; choose: a softmax over the two layers, then
+    one over the locations of each"""
+    fine_locations: int = 0
+    """locations of the fine layer; 0: the frame table has one layer"""
+    fine_dim: int = 0
+    """depth of the fine layer's features"""
+    common_dim: int = 512
+    """depth to which the features of two layers are projected"""
     n_actions: int = 11
     """C, classes"""
     multilabel: bool = False
@@ -158,7 +168,7 @@ class Options:
         least = dict.fromkeys(
             (
                 "alpha_c", "decay_c", "entropy_c", "temperature_inverse", "last_n", "seed", "lrate", "memory_gb",
-                "checkpoint_seconds",
+                "checkpoint_seconds", "fine_locations", "fine_dim",
             ),
             0,
         )  # fmt: skip
@@ -193,10 +203,27 @@ class Options:
             attends = self.pooling == "attention" and self.attention != "given"
             kind = "pooling " + self.pooling if self.pooling != "attention" else "attention given"
             _expect(attends, "focus", self.focus, f"soft with {kind}")
+            _expect(self.resolutions == "one", "focus", self.focus, f"soft with resolutions {self.resolutions}")
         if self.focus == "hard":
             _expect(self.cost == "paper", "focus", self.focus, "soft or hybrid with cost released")
         if self.focus == "hybrid":
             _expect(self.top_k <= self.n_locations, "top_k", self.top_k, f"at most n_locations {self.n_locations}")
+
+        if self.resolutions != "one":
+            two = self.fine_locations and self.fine_dim
+            one = "'one', as the frame table has one layer; extract two by --layers 2"
+            _expect(two, "resolutions", self.resolutions, one)
+            _expect(self.pooling != "cube", "resolutions", self.resolutions, "'one' with pooling cube")
+
+    @property
+    def depth(self):
+        """Depth D of the cubes that are attended to: ctx_dim, or common_dim where they are of two layers."""
+        return self.ctx_dim if self.resolutions == "one" else self.common_dim
+
+    @property
+    def all_locations(self):
+        """Number of locations that a glimpse weighs."""
+        return self.n_locations + (self.fine_locations if self.resolutions != "one" else 0)
 
     def replace(self, **changes):
         return dataclasses.replace(self, **changes)

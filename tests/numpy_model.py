@@ -13,13 +13,18 @@ def sigmoid(z):
 
 
 def forward(p, o, x, mask, drop=None, states=None, glimpse=None):
-    """p: name -> array; o: Options; x (T, B, L, D); mask (T, B).
+    """p: name -> array; o: Options; x (T, B, L, D), of two layers (T, B, L_1 D_1 + L_2 D_2); mask (T, B).
 
     drop: name -> mask of what kept and dropped entries are multiplied by, or None in testing.
     states: a list to which h and c of the first layer, (B, d), are appended at each step.
     glimpse: a kind of attention that is not the project's: (p, x_t, h, alpha) of the step before -> alpha (B, L).
     Returns probabilities (T, B, C), logits and glimpses (T, B, L) or None.
     """
+    if o.resolutions != "one":
+        coarse, fine = np.split(x, [o.n_locations * o.ctx_dim], axis=-1)
+        coarse = coarse.reshape(*x.shape[:2], o.n_locations, -1) @ p["decoder_V"]
+        fine = fine.reshape(*x.shape[:2], o.fine_locations, -1) @ p["decoder_V_fine"]
+        x = np.concatenate([coarse, fine], axis=2)
     T, B, L, D = x.shape
     head = sigmoid if o.multilabel else softmax
     if o.pooling == "cube":
@@ -58,6 +63,11 @@ def forward(p, o, x, mask, drop=None, states=None, glimpse=None):
                 inner = np.tanh(inner + (before @ p["decoder_Wd_att"])[:, None])
                 score = np.einsum("ble,e->bl", inner, p["decoder_U_att"][:, 0]) + p["decoder_c_tt"]
                 a = softmax(o.temperature_inverse * score)
+            if o.resolutions == "choose":
+                of_layer = softmax(before @ p["decoder_W_layer"])
+                n = o.n_locations
+                within = [part / part.sum(axis=1, keepdims=True) for part in (a[:, :n], a[:, n:])]
+                a = np.concatenate([of_layer[:, :1] * within[0], of_layer[:, 1:] * within[1]], axis=1)
             if o.focus == "hybrid":  # what is not among the k largest becomes 0
                 a = a * (a >= np.sort(a, axis=1)[:, -o.top_k, None])
                 a = a / a.sum(axis=1, keepdims=True)

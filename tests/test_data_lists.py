@@ -13,12 +13,12 @@ from stand_ins import TREES, committed_lists, listed_names, make_tree
 from visual_attention.commands import exit_status, make_data_lists
 from visual_attention.util import lists_on_disk
 from visual_attention.util.data_lists import PARTS, read_part, read_video_lists
-from visual_attention.util.data_sets import DATA_SETS, ucf11, with_videos
+from visual_attention.util.data_sets import DATA_SETS, ucf11
 from visual_attention.util.folds import group_of
 from visual_attention.util.lists_on_disk import DATA_LISTS, build_lists, read_official
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "make_data_lists.py"
-FOLDERS = [folder for data_set in with_videos().values() for folder in data_set.list_folders]
+FOLDERS = [folder for name in TREES for folder in DATA_SETS[name].list_folders]
 SPLITS = DATA_SETS["hmdb51"].list_folders
 
 

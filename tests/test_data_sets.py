@@ -14,15 +14,18 @@ PROGRAM = {"attention": "mlp", "n_layers_lstm": 1, "n_layers_init": 1, "dropout"
            "init": "released", "video_score": "vote"}  # fmt: skip
 ADAM = {"optimizer": "adam_released", "lrate": 1e-4, "last_n": 30}
 WIDE = {"n_actions": 51, "dim": 1024, "dim_out": 1024}
+UCF101 = {"n_actions": 101}
 DIFFERENCES = {  # recipe and data set -> what differs from the defaults of Options
     ("paper", "ucf11"): {},
     ("paper", "hmdb51"): WIDE,
     ("paper", "hollywood2"): {"n_actions": 12, "multilabel": True},
+    ("paper", "ucf101"): {**WIDE, **UCF101},
     ("paper", "embedded"): {**SMALL, "lrate": 3e-3},
     ("released", "ucf11"): {**PROGRAM, **ADAM},
     ("released", "hmdb51"): {**PROGRAM, **WIDE, "n_layers_att": 3, "optimizer": "sgd", "lrate": 1e-5, "last_n": 16},
     ("released", "hollywood2"): {**PROGRAM, "n_actions": 12, "multilabel": True, "optimizer": "sgd", "lrate": 1e-4,
                                  "last_n": 16},
+    ("released", "ucf101"): {**PROGRAM, **ADAM, **UCF101},
     ("released", "embedded"): {**PROGRAM, **SMALL, **ADAM},
 }  # fmt: skip
 

@@ -248,12 +248,10 @@ def rewritten(name, predicts, **changes):
     params = init_tparams(actrec.init_params(options))
     model = actrec.build_model(params, options, training=not predicts)
     outputs = [model.probs] if predicts else [model.cost, *pytensor.grad(model.cost, list(params.values()))]
-    inputs = [
-        model.frames,
-        *(v for v in graph_inputs(outputs) if v is not model.frames and not isinstance(v, Constant)),
-    ]
+    frames = [model.frames] if model.fine is None else [model.frames, model.fine]
+    inputs = [*frames, *(v for v in graph_inputs(outputs) if v not in frames and not isinstance(v, Constant))]
     graph = FunctionGraph(inputs, outputs, clone=True)
-    rewrite(graph, graph.inputs[0], predicts)
+    rewrite(graph, graph.inputs[: len(frames)], predicts)
     return options, graph
 
 
@@ -272,7 +270,7 @@ def test_pooling_is_done_once_per_frame(name, predicts):
     # in prediction even the product of a mean with W is computed once per frame
     width = 4 * options.dim if predicts else options.ctx_dim
     assert [node.inputs[0].type.shape[1:] for node in forward if taken_rows(node)] == [(width,)]
-    tables = split_tables(graph, graph.inputs[0])["tables"]
+    tables = split_tables(graph, graph.inputs[:1])["tables"]
     # the mean over locations of Eq. 6; and what the LSTM reads
     assert sorted(v.type.ndim for v in tables.outputs) == [2, 2]
     n_sums, n_maxima = (2, 0) if name == "average_pooled_lstm" else (1, 1)
@@ -327,6 +325,24 @@ def test_largest_on_jax_equals_numpy():
     expected = np.argsort(-x, axis=1, kind="stable")[:, :4]
     for mode in ("JAX", "FAST_COMPILE"):
         np.testing.assert_array_equal(pytensor.function([v], kernels.Largest(4)(v), mode=mode)(x), expected)
+
+
+def test_both_layers_meet_the_kernels_of_one():
+    """A weighted sum of each layer; nothing projects all locations; and the mean of Eq. 6 once for each frame table."""
+    _, graph = rewritten("both_layers", predicts=False)
+    forward, backward = loops_of(graph)
+    assert [count(forward, op) for op in (WeightedSum, LocationScores, BatchedDot, CubesDot)] == [2, 0, 0, 0]
+    assert [count(backward, op) for op in (WeightedSum, LocationScores, BatchedDot, CubesOuter)] == [0, 2, 0, 0]
+    tables = split_tables(graph, graph.inputs[:2])["tables"]
+    assert count(tables.toposort(), FrameSums) == len(tables.outputs) == 2
+
+
+def test_each_layer_is_projected_once_per_frame_in_prediction():
+    options, graph = rewritten("layer_then_place", predicts=True)
+    (forward,) = loops_of(graph)
+    assert count(forward, CubesDot) == 0
+    shapes = [node.outputs[0].type.shape for node in graph.toposort() if isinstance(node.op, (Dot, CubesDot))]
+    assert sum(shape[-1:] == (options.common_dim,) and None in shape for shape in shapes) == 2
 
 
 @pytest.mark.parametrize("transposed_first", [True, False])

@@ -270,7 +270,7 @@ def test_ends_of_the_unit_interval_draw_locations_that_have_weight():
 def test_equal_weights_give_exactly_k():
     alpha = pt.as_tensor(np.full((2, 5), 0.2))
     X, o = pt.as_tensor(np.random.default_rng(0).random((2, 5, 3))), Options(focus="hybrid", top_k=3, n_locations=5)
-    glimpse, x = (v.eval(mode="FAST_COMPILE") for v in focus.hybrid(o, alpha, X, {}))
+    glimpse, x = (v.eval(mode="FAST_COMPILE") for v in focus.hybrid({}, o, alpha, X, {}))
     np.testing.assert_allclose(glimpse, [[1 / 3] * 3 + [0] * 2] * 2, rtol=1e-6)
     np.testing.assert_allclose(x, X.eval()[:, :3].mean(axis=1), rtol=1e-6)
 

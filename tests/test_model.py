@@ -20,6 +20,7 @@ TINY = Options(
     optimizer="sgd", lrate=1.0, floatX="float64", alpha_c=0.7, decay_c=0.01,
 )  # fmt: skip
 RELEASED = {name: RECIPES["released"]["embedded"][name] for name in ("attention", "n_layers_lstm", "dropout", "cost")}
+TWO_LAYERS = {"fine_locations": 16, "fine_dim": 4, "common_dim": 7, "n_layers_lstm": 1}
 VARIANTS = {name: {**MODELS[name], "alpha_c": 0.7} for name in TABLE1 if "lambda1" not in name}
 VARIANTS |= {
     "hybrid": {"focus": "hybrid", "top_k": 4},
@@ -32,6 +33,8 @@ VARIANTS |= {
     "released": {**RELEASED, "n_layers_att": 2, "n_layers_out": 3, "n_layers_init": 2, "ctx2out": True,
                  "selector": True},
     "released_multilabel": {**RELEASED, "multilabel": True, "n_layers_init": 3},
+    "both_layers": {**TWO_LAYERS, "resolutions": "both"},
+    "layer_then_place": {**TWO_LAYERS, "resolutions": "choose", "attention": "mlp"},
     "location_as_released": {**RELEASED, "attention": "location", "temperature_inverse": 0.5, "selector": True},
 }  # fmt: skip
 
@@ -40,7 +43,10 @@ def make_batch(options, seed=0, n_frames=20):
     """Windows that share frames; time-steps of one are masked, and the last window is padding."""
     rng = np.random.default_rng(seed)
     T, B, C = options.maxlen, options.batch_size, options.n_actions
-    frames = rng.standard_normal((n_frames, options.n_locations, options.ctx_dim)).astype(options.floatX)
+    shape = options.n_locations, options.ctx_dim
+    if options.resolutions != "one":  # both layers one after another
+        shape = (int(np.prod(shape)) + options.fine_locations * options.fine_dim,)
+    frames = rng.standard_normal((n_frames, *shape)).astype(options.floatX)
     mask = np.ones((T, B), options.floatX)
     mask[2:, 0] = 0
     mask[:, -1] = 0
@@ -68,7 +74,7 @@ def dropout_masks(options, rng):
     """An update's dropout masks from one draw of random bytes: name -> mask of 0 and 2 (released: 1)."""
     if not options.use_dropout or options.pooling == "cube":
         return None
-    T, B, d, D = options.maxlen, options.batch_size, options.dim, options.ctx_dim
+    T, B, d, D = options.maxlen, options.batch_size, options.dim, options.depth
     shapes = {f"init_{k}": (B, D) for k in range(1, options.n_layers_init)}
     if options.dropout == "paper":
         shapes |= {f"layer_{k}": (T, B, d if k else D) for k in range(options.n_layers_lstm)}

@@ -13,7 +13,7 @@ from visual_attention.model import Functions, Model, draw_masks
 
 SMALL = {"n_layers_lstm": 1, "maxlen": 3}  # without the speed layer a gradient takes 8 s to compile
 # The variants whose updates are compared here too; those of all_switches are in groups of rows.
-UPDATED = ("softmax_regression", "max_pooled_lstm", "attention_lambda0", "released_multilabel")
+UPDATED = ("softmax_regression", "max_pooled_lstm", "attention_lambda0", "released_multilabel", "both_layers")
 
 
 @pytest.fixture

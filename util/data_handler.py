@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 
 from visual_attention.util.data_lists import read_lists
-from visual_attention.util.frame_table import FrameTable, aligned_zeros
+from visual_attention.util.frame_table import aligned_zeros, open_table
 
 
 def windows(frame_numbers, maxlen, skip=1, stride=1):
@@ -47,7 +47,7 @@ def windows(frame_numbers, maxlen, skip=1, stride=1):
 class Batch:
     """B windows, as the graph takes them. The last batch is padded with windows whose mask is 0."""
 
-    frames: np.ndarray  # (n, L, D)
+    frames: np.ndarray  # (n, L, D), or of two layers (n, L_1 D_1 + L_2 D_2)
     index: np.ndarray  # (T, B) int32
     mask: np.ndarray  # (T, B)
     y: np.ndarray  # (B,) int32, or (B, C)
@@ -62,13 +62,15 @@ class DataHandler:
 
     A frame table of up to `memory_gb` is held in memory. A larger one is read from disk. If the order of the windows
     allows it, whole videos are then read through a buffer of up to that size. Batches that are read ahead need memory
-    in addition, T * B frames each. ValueError or FileNotFoundError says what is wrong with the files of the folder.
+    in addition, T * B frames each. both: both layers of the frame table are read.
+    ValueError or FileNotFoundError says what is wrong with the files of the folder.
     """
 
-    def __init__(self, folder, part, maxlen=30, fps=30, stride=1, n_actions=None, ctx_dim=None, memory_gb=4.0):
+    def __init__(self, folder, part, maxlen=30, fps=30, stride=1, n_actions=None, ctx_dim=None, memory_gb=4.0,
+                 both=False):  # fmt: skip
         self.folder, self.part = Path(folder), part
         self.lists = read_lists(folder, part, n_actions)
-        self.table = FrameTable(self.folder / f"{part}_features.h5", ctx_dim)
+        self.table = open_table(self.folder / f"{part}_features.h5", ctx_dim, both)
         listed = int(self.lists.frame_numbers.sum())
         if listed != self.table.n_frames:
             raise ValueError(
@@ -104,7 +106,7 @@ class DataHandler:
         return part
 
     def release_memory(self):
-        """The table in memory, (n_frames, L, D), which is then no longer held here; None if it is on disk."""
+        """The table in memory, (n_frames, ...), which is then no longer held here; None if it is on disk."""
         memory, self.memory = self.memory, None
         return memory
 
@@ -174,7 +176,7 @@ class DataHandler:
                 yield Batch(frames, index, mask, y, chosen)
                 continue
             rows, places = np.unique(index, return_inverse=True)
-            cubes = aligned_zeros((capacity, self.table.n_locations, self.table.depth), self.table.dtype)
+            cubes = aligned_zeros((capacity, *self.table.frame_shape), self.table.dtype)
             gather(rows, cubes, number)
             yield Batch(cubes, places.reshape(index.shape).astype("int32"), mask, y, chosen)
 
@@ -233,7 +235,7 @@ def buffered_gatherer(table, starts, numbers, first, last, kept):
     starts, numbers, first, last: of each video, its first frame, its number of frames, and these two batches. kept: the
     largest number of frames that are kept at the same time. One more video is in memory while it is read.
     """
-    buffer = np.empty((kept, table.n_locations, table.depth), table.dtype)
+    buffer = np.empty((kept, *table.frame_shape), table.dtype)
     free, slots = np.arange(kept), np.full(table.n_frames, -1)  # slots: where a frame is in the buffer; -1: nowhere
 
     def gather(rows, out, number):

@@ -31,10 +31,10 @@ def video_frames(folder, name, n_frames, root=None):
         raise FileNotFoundError(f"{path}: no such file; it says where the pictures of these features come from")
     data_set = DATA_SETS.get(checks.read_json(path, {"source": str})["source"])
     if data_set is not None and data_set.render is not None:
-        seed = checks.read_json(path, {"seed": int})["seed"]
+        about = checks.read_json(path, {"seed": int})
         try:
-            frames = data_set.render(seed, name)
-        except ValueError as error:
+            frames = data_set.render(about["seed"], name, **{key: about[key] for key in ("heights",) if key in about})
+        except (ValueError, TypeError) as error:
             raise ValueError(f"{path}: {error}") from error
     else:
         from visual_attention.util.video import entry_frames
@@ -97,6 +97,19 @@ def heat(alpha, full=None, size=TILE):
 def glimpses(frames, alpha, full=None):
     """Glimpses (n, L) over their frames (n, H, H, 3), or alone where frames is None; full: see `overlay`."""
     return heat(alpha, full) if frames is None else overlay(frames, alpha, full)
+
+
+def maps(alpha, n_locations):
+    """A glimpse of two layers as [(weights (n, L_k), the weight at full brightness)] of each; of one layer as one.
+
+    alpha: (n, L_1 + L_2); n_locations: L_1. Both have the same brightness where they have the same weight per area, of
+    which a location of the fine layer has less.
+    """
+    layers = [part for part in np.split(alpha, [n_locations], axis=-1) if part.shape[-1]]
+    if len(layers) == 1:
+        return [(alpha, full_light(alpha))]
+    full = max(full_light(part) * part.shape[-1] for part in layers)
+    return [(part, full / part.shape[-1]) for part in layers]
 
 
 def font(size):
@@ -175,9 +188,14 @@ def stack(pictures, title=None):
     return sheet
 
 
-def movie_frames(frames, alpha, caption, right):
-    """Frames of a movie, (n, height, width, 3) uint8: the video, on its right the glimpses, below the caption."""
-    columns = [frames] + ([] if alpha is None else [overlay(frames, alpha)])
+def movie_frames(frames, alpha, caption, right, n_locations=None):
+    """Frames of a movie, (n, height, width, 3) uint8: the video, on its right the glimpses, below the caption.
+
+    n_locations: see `maps`; None: the glimpses are of one layer.
+    """
+    columns = [frames]
+    if alpha is not None:
+        columns += [overlay(frames, *layer) for layer in maps(alpha, n_locations or alpha.shape[-1])]
     size, foot, pictures = frames.shape[1], 24, []
     for row in zip(*columns, strict=True):
         picture = Image.new("RGB", (len(row) * (size + 4) - 4, size + foot), "white")

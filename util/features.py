@@ -28,7 +28,7 @@ from .data_lists import PARTS, read_lists, write_class_names, write_lists
 from .entries import by_video
 from .extractors import Extractor, has_gpu
 from .files import SUMS, as_json, write_file, write_sums
-from .frame_table import FrameTable, FrameTableWriter, write_virtual_table
+from .frame_table import FrameTable, FrameTableWriter, TwoLayerTable, write_virtual_table
 from .video import read_frames
 from .workers import n_cores, only_process
 
@@ -38,6 +38,7 @@ OPTIONS = {  # a setting in settings.json -> its name in messages
     "extractor": "--extractor",
     "weights": "weights (SHA-256)",
     "fps": "--fps",
+    "layers": "--layers",
     "size": "frame size",
     "dtype": "--dtype",
     "layout": "--layout",
@@ -68,6 +69,7 @@ class Settings:
         extractor = self.extractor
         record = {"videos": str(root), "extractor": extractor.name, "weights": extractor.weights_digest()}
         record |= {"fps": self.fps, "size": extractor.size, "dtype": self.dtype, "layout": self.layout}
+        record |= {"layers": 2} if extractor.fine else {}
         return record | {"batch_size": self.batch_size, "entries": _digest(entries, root, class_names)}
 
 
@@ -177,7 +179,7 @@ def _check_settings(folder, record, advice):
     path = folder / "settings.json"
     if not path.is_file():
         raise FileExistsError(f"{folder}: is there already, and visual-attention extract has not made it; {advice}")
-    former = checks.read_json(path, {}, advice)
+    former, record = ({"layers": 1} | content for content in (checks.read_json(path, {}, advice), record))
     for key, name in OPTIONS.items():
         if former.get(key) != record[key]:
             raise FileExistsError(f"{folder}: was made with {name} {former.get(key)}, not {record[key]}; {advice}")
@@ -200,7 +202,8 @@ def extract_video(path, number, folder, cuts, settings):
     damage = []
     frames_read = read_frames(path, settings.fps, extractor.size, damage.append)
     batches = read_ahead(_batches(frames_read, settings.batch_size), depth=4)
-    with closing(batches), FrameTableWriter(piece, extractor.n_locations, extractor.depth, dtype=dtype) as table:
+    shape = extractor.n_locations, extractor.depth
+    with closing(batches), FrameTableWriter(piece, *shape, dtype=dtype, fine=extractor.fine) as table:
         while True:
             try:
                 frames = next(batches, None)
@@ -214,11 +217,12 @@ def extract_video(path, number, folder, cuts, settings):
             if frames is None:
                 break
             with np.errstate(over="ignore"):  # reported below
-                cubes = extractor(frames).astype(dtype)
-            if not np.isfinite(cubes).all():
-                raise ValueError(f"{path}: features of frames {n} to {n + len(cubes)} are not finite in {dtype}")
-            table.append(cubes)
-            n += len(cubes)
+                cubes = extractor(frames)
+                layers = [layer.astype(dtype) for layer in (cubes if extractor.fine else (cubes,))]
+            if not all(np.isfinite(layer).all() for layer in layers):
+                raise ValueError(f"{path}: features of frames {n} to {n + len(frames)} are not finite in {dtype}")
+            table.append(*layers)
+            n += len(frames)
     if "error" in record:
         piece.unlink()
     else:
@@ -365,14 +369,15 @@ def _make_tables(entries, records, partial, settings, progress):
 
 def _join_pieces(rows, records, partial, settings, progress):
     """Copies pieces into tables. rows: table -> (path of the video, first frame, number of frames) in order."""
-    shape = settings.extractor.n_locations, settings.extractor.depth
+    extractor = settings.extractor
+    shape, fine = (extractor.n_locations, extractor.depth), extractor.fine
     attributes = {"extractor": settings.extractor.name, "fps": settings.fps}
     last_use = {path: table for table, spans in rows.items() for path, _, _ in spans}
     for table, spans in rows.items():
         path = partial / f"{table}_features.h5"
         if not path.is_file():
-            _check_space(path, sum(n for _, _, n in spans) * shape[0] * shape[1], settings.dtype)
-            with FrameTableWriter(path, *shape, settings.layout, settings.dtype, attributes) as writer:
+            _check_space(path, sum(n for _, _, n in spans) * frame_bytes(extractor, settings.dtype))
+            with FrameTableWriter(path, *shape, settings.layout, settings.dtype, attributes, fine) as writer:
                 for video, first, n in tqdm(spans, f"{table} table", unit="video", disable=None if progress else True):
                     _copy(_piece(partial / "videos", records[video]), first, n, writer)
         for video, _, _ in spans:
@@ -404,17 +409,23 @@ def _frames(entry, records):
 
 def _copy(piece, first, n, writer):
     try:
-        table = FrameTable(piece)
+        tables = [FrameTable(piece, layer=layer) for layer in writer.shapes]
         for start in range(first, first + n, BLOCK):
-            writer.append(table.read(start, min(start + BLOCK, first + n)))
-        table.close()
+            writer.append(*(table.read(start, min(start + BLOCK, first + n)) for table in tables))
+        for table in tables:
+            table.close()
     except ValueError as error:
         remedy = f"delete {piece.with_suffix('.json')} and start the same command again"
         raise ValueError(f"{error}: {remedy}") from error
 
 
-def _check_space(path, numbers, dtype):
-    needed = numbers * np.dtype(dtype).itemsize
+def frame_bytes(extractor, dtype):
+    """Bytes of a frame's features in a table."""
+    layers = [(extractor.n_locations, extractor.depth)] + ([extractor.fine] if extractor.fine else [])
+    return sum(n_locations * depth for n_locations, depth in layers) * np.dtype(dtype).itemsize
+
+
+def _check_space(path, needed):
     free = shutil.disk_usage(path.parent).free
     if free < needed:
         raise OSError(
@@ -470,6 +481,8 @@ def check_features(folder):
         for part in sorted(parts, key=PARTS.index):
             lists, table = read_lists(path.parent, part), FrameTable(path.parent / f"{part}_features.h5")
             table.close()
+            if table.has_fine:
+                TwoLayerTable(table.path).close()
             described = [(video["name"], video["n_frames"]) for video in about["videos"] if video["part"] == part]
             if described != list(zip(lists.filenames, lists.frame_numbers.tolist(), strict=True)):
                 raise ValueError(

@@ -17,24 +17,24 @@ LAYOUTS = ("released", "location")
 CHUNK_BYTES = 2**30  # the most bytes of a chunk, which HDF5 always unpacks completely
 
 
-def dataset(file, path):
-    """The dataset `features` of an open file. ValueError: it is missing, not a frame table, or in another file."""
-    link = file.get("features", getlink=True)
+def dataset(file, path, name="features"):
+    """The dataset `name` of an open file. ValueError: it is missing, not a frame table, or in another file."""
+    link = file.get(name, getlink=True)
     if link is None:
-        raise ValueError(f"{path}: has no dataset 'features', only {sorted(file)[:5]}; make it again")
-    features = file["features"] if isinstance(link, h5py.HardLink) else link
+        raise ValueError(f"{path}: has no dataset {name!r}, only {sorted(file)[:5]}; make it again")
+    features = file[name] if isinstance(link, h5py.HardLink) else link
     if not isinstance(features, h5py.Dataset):
-        raise ValueError(f"{path}: 'features' is a {type(features).__name__}; expected a dataset in this very file")
+        raise ValueError(f"{path}: {name!r} is a {type(features).__name__}; expected a dataset in this very file")
     if features.is_virtual:
-        _check_names(features)  # before HDF5 opens these files to find the shape
+        _check_names(features, name)  # before HDF5 opens these files to find the shape
     shape, dtype = features.shape or (), features.dtype
     if len(shape) not in (2, 3, 4) or dtype not in (np.float32, np.float16):
         raise ValueError(
-            f"{path}: 'features' is {dtype} {shape}; expected float32 or float16, (frames, locations*depth) or "
+            f"{path}: {name!r} is {dtype} {shape}; expected float32 or float16, (frames, locations*depth) or "
             "(frames, locations, depth); convert it"
         )
     if 0 in shape:
-        raise ValueError(f"{path}: 'features' is {shape}, so it holds no number; make it again")
+        raise ValueError(f"{path}: {name!r} is {shape}, so it holds no number; make it again")
     if shape[0] > checks.MOST:
         raise ValueError(f"{path}: has {shape[0]} frames; expected {checks.MOST} at most; cut it")
     if features.external:
@@ -76,21 +76,21 @@ def sources(features):
     return rows
 
 
-def checksums(file, path, n_frames):
-    """CRC-32 of each frame, (n_frames,), from the dataset `crc32`; None if the file has none, as of other programs."""
-    link = file.get("crc32", getlink=True)
+def checksums(file, path, n_frames, name="crc32"):
+    """CRC-32 of each frame, (n_frames,), from the dataset `name`; None if the file has none, as of other programs."""
+    link = file.get(name, getlink=True)
     if link is None:
         return None
-    crcs = file["crc32"] if isinstance(link, h5py.HardLink) else None
+    crcs = file[name] if isinstance(link, h5py.HardLink) else None
     if isinstance(crcs, h5py.Dataset):
         if crcs.is_virtual:
-            _check_names(crcs, "crc32")
+            _check_names(crcs, name)
         if crcs.shape == (n_frames,) and crcs.dtype == np.uint32 and not crcs.external:
             return crcs[:]
-    raise ValueError(f"{path}: 'crc32' is not one checksum for each of {n_frames} frames; make it again")
+    raise ValueError(f"{path}: {name!r} is not one checksum for each of {n_frames} frames; make it again")
 
 
-def _check_names(features, dataset="features"):
+def _check_names(features, dataset):
     """ValueError unless a virtual dataset shows files beside its own or, for a split, videos_features.h5 above it."""
     for mapped in features.virtual_sources():
         name = mapped.file_name

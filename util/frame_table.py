@@ -9,6 +9,9 @@ Its dataset `features` is (n_frames, L*D), float32 or float16. The L*D numbers o
 Tables of other shapes are read, too, if the depth shows which axis is D: (n_frames, L, D) and (n_frames, K, K, D) have
 the layout `location`; (n_frames, D, K, K), PyTorch's maps, and (n_frames, D, L) have the layout `released`.
 
+A table may hold a second, finer layer of the network for the same frames. Its datasets are `features_fine` and
+`crc32_fine`, and its attributes are those of the first. Who reads one layer (`FrameTable`) does not notice it.
+
 Damage of tables that this module wrote is detected. The dataset `crc32`, (n_frames,) uint32, has the CRC-32 of the
 bytes of each frame, which is compared whenever the frame is read. (HDF5's own Fletcher-32 takes longer and does not
 notice a frame that became all zeros.) HDF5's metadata has checksums of its own. Strings have a fixed length, because
@@ -34,6 +37,7 @@ from .workers import signals_later
 # The first of HDF5's file formats with checksums. Files for the released program have one that HDF5 1.8, the library of
 # its time, can read. Its index of frames has no checksum, so HDF5 may not find a frame; it then returns NaN.
 FORMATS = {"released": ("v108", "v108"), "location": ("v110", "v110")}
+FINE = "_fine"  # ends the names of the second layer's datasets
 
 
 def aligned_zeros(shape, dtype):
@@ -49,12 +53,12 @@ class FrameTable:
     """Reads a frame table; a frame is a cube (L, D) in either layout.
 
     `ctx_dim` is D. It is needed if the file does not contain it (the released program's); otherwise both must agree.
-    is_source: a virtual table shows frames of this one, which must therefore hold them itself.
-    FileNotFoundError or ValueError names the file and what to do.
+    is_source: a virtual table shows frames of this one, which must therefore hold them itself. layer: "", or FINE for
+    the second layer. FileNotFoundError or ValueError names the file and what to do.
     """
 
-    def __init__(self, path, ctx_dim=None, is_source=False):
-        self.path = Path(path)
+    def __init__(self, path, ctx_dim=None, is_source=False, layer=""):
+        self.path, self.layer = Path(path), layer
         if not checks.is_file(self.path):
             raise FileNotFoundError(f"{path}: no such feature file; make it with visual-attention extract")
         check_file(self.path)  # of virtual tables; other tables have checksums inside
@@ -71,7 +75,7 @@ class FrameTable:
 
     def _open(self):
         with _damage_named(self.path):
-            self.features = foreign_table.dataset(self.file, self.path)
+            self.features = foreign_table.dataset(self.file, self.path, f"features{self.layer}")
             sources = foreign_table.sources(self.features) if self.features.is_virtual else {}
         # path of another file -> number of its rows that this table needs
         self.sources = {Path(os.path.normpath(self.path.parent / name)): rows for name, rows in sources.items()}
@@ -92,14 +96,16 @@ class FrameTable:
             )
         self.layout = foreign_table.layout(self.features, depth)
         self.n_locations, self.depth = width // depth, depth
+        self.frame_shape = self.n_locations, self.depth  # of what `read` returns
         for source, rows in self.sources.items():  # without this check, HDF5 would read fill values
             if is_source:
                 raise ValueError(f"{path}: shows frames of another file; expected them in this one; make it again")
-            with contextlib.closing(FrameTable(source, depth, is_source=True)) as real:
+            with contextlib.closing(FrameTable(source, depth, True, self.layer)) as real:
                 if rows > real.n_frames:
                     raise ValueError(f"{path}: shows {rows} frames of {source}, which has {real.n_frames}")
         with _damage_named(path):
-            self.crcs = foreign_table.checksums(self.file, path, self.n_frames)
+            self.crcs = foreign_table.checksums(self.file, path, self.n_frames, f"crc32{self.layer}")
+            self.has_fine = f"features{FINE}" in self.file
         self.frame_bytes = width * self.dtype.itemsize
         self.fps = foreign_table.whole_attribute(self.features, "fps", 30)
 
@@ -139,13 +145,67 @@ class FrameTable:
 
     def load(self):
         """The whole table, (n_frames, L, D), contiguous."""
-        table = aligned_zeros((self.n_frames, self.n_locations, self.depth), self.dtype)
-        for start in range(0, self.n_frames, 1024):  # blocks, so that transposing needs no second table
-            table[start : start + 1024] = self.read(start, min(start + 1024, self.n_frames))
-        return table
+        return _load(self)
 
     def close(self):
         self.file.close()
+
+
+class TwoLayerTable:
+    """Reads both layers of a frame table together. A frame is a row of the coarse cube's numbers, then the fine one's.
+
+    It has what `FrameTable` has; n_locations and depth are the coarse layer's. ValueError: there is no second layer.
+    """
+
+    def __init__(self, path, ctx_dim=None):
+        self.coarse = FrameTable(path, ctx_dim)
+        try:
+            if not self.coarse.has_fine:
+                raise ValueError(f"{path}: has one layer of features; expected two; extract them by --layers 2")
+            self.fine = FrameTable(path, layer=FINE)
+        except BaseException:
+            self.coarse.close()
+            raise
+        for name in ("path", "features", "dtype", "n_frames", "n_locations", "depth", "layout", "fps"):
+            setattr(self, name, getattr(self.coarse, name))
+        for name in ("dtype", "n_frames"):
+            if getattr(self.fine, name) != getattr(self, name):
+                self.close()
+                raise ValueError(
+                    f"{path}: {name} of its layers is {getattr(self, name)} and {getattr(self.fine, name)}; expected "
+                    "the same; make it again"
+                )
+        self.frame_shape = (self.coarse.n_locations * self.coarse.depth + self.fine.n_locations * self.fine.depth,)
+        self.frame_bytes = self.coarse.frame_bytes + self.fine.frame_bytes
+
+    def read(self, start, stop):
+        """Frames start:stop as (m, L_1 D_1 + L_2 D_2), in the precision of the file; errors as of FrameTable."""
+        layers = (layer.read(start, stop).reshape(stop - start, -1) for layer in (self.coarse, self.fine))
+        return np.concatenate(list(layers), axis=1)
+
+    def expect(self, start, stop):
+        self.coarse.expect(start, stop)
+        self.fine.expect(start, stop)
+
+    def load(self):
+        """The whole table, (n_frames, L_1 D_1 + L_2 D_2), contiguous."""
+        return _load(self)
+
+    def close(self):
+        self.coarse.close()
+        self.fine.close()
+
+
+def open_table(path, ctx_dim=None, both=False):
+    """A FrameTable, or with `both` a TwoLayerTable."""
+    return TwoLayerTable(path, ctx_dim) if both else FrameTable(path, ctx_dim)
+
+
+def _load(table):
+    whole = aligned_zeros((table.n_frames, *table.frame_shape), table.dtype)
+    for start in range(0, table.n_frames, 1024):  # blocks, so that transposing needs no second table
+        whole[start : start + 1024] = table.read(start, min(start + 1024, table.n_frames))
+    return whole
 
 
 @contextlib.contextmanager
@@ -169,43 +229,52 @@ def _attributes(features):
 class FrameTableWriter:
     """Writes a frame table: `with FrameTableWriter(path, 49, 1024) as table: table.append(cubes)`, cubes (m, L, D).
 
+    fine: (L_2, D_2) of a second layer, or None; `append` is then given its cubes, too.
     The file gets its name only when it is complete. After an error, nothing is left. WriteError: the disk is full.
     """
 
-    def __init__(self, path, n_locations, depth, layout="location", dtype="float16", attributes=None):
+    def __init__(self, path, n_locations, depth, layout="location", dtype="float16", attributes=None, fine=None):
         if layout not in LAYOUTS:
             raise ValueError(f"layout is {layout!r}; expected one of {', '.join(LAYOUTS)}")
-        self.path, self.shape, self.layout, self.dtype = Path(path), (n_locations, depth), layout, np.dtype(dtype)
-        self.attributes = {"layout": layout, "ctx_dim": depth} | (attributes or {})
-        self.disk = self.file = None
+        self.path, self.layout, self.dtype, self.attributes = Path(path), layout, np.dtype(dtype), attributes or {}
+        self.shapes = {"": (n_locations, depth)} | ({FINE: tuple(fine)} if fine else {})  # of each layer
+        # Layer -> its two datasets. They stay open until the end: closing one writes, and must be within signals_later.
+        self.disk, self.file, self.datasets = None, None, {}
 
     def __enter__(self):
-        width = self.shape[0] * self.shape[1]
-        shapes = {"shape": (0, width), "maxshape": (None, width), "chunks": (1, width)}
         try:
             with signals_later():
                 self.disk = _LastingFile(self.path)
                 self.file = h5py.File(self.disk, "w", libver=FORMATS[self.layout])
-                self.features = self.file.create_dataset("features", dtype=self.dtype, fillvalue=np.nan, **shapes)
-                self.crcs = self.file.create_dataset("crc32", (0,), "uint32", maxshape=(None,), chunks=(1024,))
-                _write_attributes(self.features, self.attributes)
+                for layer, (n_locations, depth) in self.shapes.items():
+                    width = n_locations * depth
+                    shapes = {"shape": (0, width), "maxshape": (None, width), "chunks": (1, width)}
+                    features = self.file.create_dataset(
+                        f"features{layer}", dtype=self.dtype, fillvalue=np.nan, **shapes
+                    )
+                    crcs = self.file.create_dataset(f"crc32{layer}", (0,), "uint32", maxshape=(None,), chunks=(1024,))
+                    self.datasets[layer] = features, crcs
+                    _write_attributes(features, {"layout": self.layout, "ctx_dim": depth} | self.attributes)
         except BaseException:
             self.__exit__(*sys.exc_info())
             raise
         return self
 
-    def append(self, cubes):
-        cubes = np.asarray(cubes)
-        if cubes.shape[1:] != self.shape:
-            raise ValueError(f"{self.path}: cubes are {cubes.shape}; expected (frames, {str(self.shape)[1:]}")
-        if self.layout == "released":
-            cubes = cubes.transpose(0, 2, 1)
-        flat = np.ascontiguousarray(cubes.reshape(len(cubes), -1), self.dtype)
-        with signals_later():
-            n = len(self.features)
-            for dataset, rows in ((self.features, flat), (self.crcs, [zlib.crc32(cube) for cube in flat])):
-                dataset.resize(n + len(flat), axis=0)
-                dataset[n:] = rows
+    def append(self, *layers):
+        """Appends frames: the cubes (m, L, D) of each layer."""
+        for (layer, shape), cubes in zip(self.shapes.items(), layers, strict=True):
+            cubes = np.asarray(cubes)
+            if cubes.shape[1:] != shape:
+                raise ValueError(f"{self.path}: cubes are {cubes.shape}; expected (frames, {str(shape)[1:]}")
+            if self.layout == "released":
+                cubes = cubes.transpose(0, 2, 1)
+            flat = np.ascontiguousarray(cubes.reshape(len(cubes), -1), self.dtype)
+            with signals_later():
+                features, crcs = self.datasets[layer]
+                n = len(features)
+                for dataset, rows in ((features, flat), (crcs, [zlib.crc32(cube) for cube in flat])):
+                    dataset.resize(n + len(flat), axis=0)
+                    dataset[n:] = rows
         self.disk.check()
 
     def __exit__(self, *error):
@@ -290,7 +359,9 @@ def write_virtual_table(path, source, spans):
 
     It holds no features itself. It names the other file by a relative path, so both can be moved together.
     """
-    lost, n = {"features": np.nan, "crc32": 0}, sum(rows for _, rows in spans)  # lost: what a missing row is read as
+    n = sum(rows for _, rows in spans)
+    # what a missing row is read as
+    lost = {f"{name}{layer}": value for name, value in (("features", np.nan), ("crc32", 0)) for layer in ("", FINE)}
     disk = _LastingFile(path)
     with signals_later(), disk, h5py.File(source, "r") as file:
         with h5py.File(disk, "w", libver=FORMATS["location"]) as virtual:
@@ -302,4 +373,5 @@ def write_virtual_table(path, source, spans):
                     layout[end : end + rows] = rows_of[first : first + rows]
                     end += rows
                 virtual.create_virtual_dataset(name, layout, fillvalue=lost[name])
-            _write_attributes(virtual["features"], _attributes(file["features"]))
+            for name in (name for name in virtual if name.startswith("features")):
+                _write_attributes(virtual[name], _attributes(file[name]))

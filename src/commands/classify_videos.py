@@ -27,6 +27,7 @@ from visual_attention.util.metrics import grid_side
 
 OPTIONS_OF_MODEL_OR_DATA = (
     "pooling", "attention", "alpha_c", "n_actions", "multilabel", "ctx_dim", "n_locations", "fps",
+    "fine_locations", "fine_dim",
 )  # fmt: skip
 
 

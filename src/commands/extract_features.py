@@ -16,7 +16,14 @@ from visual_attention.experiment import budget
 from visual_attention.util.data_sets import with_videos
 from visual_attention.util.entries import entries_of_folders, entries_of_lists
 from visual_attention.util.extractors import EXTRACTORS, find_extractor, top5
-from visual_attention.util.features import check_features, check_numbers, default_workers, extract, network_rate
+from visual_attention.util.features import (
+    check_features,
+    check_numbers,
+    default_workers,
+    extract,
+    frame_bytes,
+    network_rate,
+)
 from visual_attention.util.lists_on_disk import DATA_LISTS
 
 
@@ -48,6 +55,8 @@ class Options:
     """googlenet offline: local copy of torch hub's pytorch/vision:v0.15.2"""
     weights: Path | None = None
     """weights file (state dict) instead of the pretrained download"""
+    layers: Literal[1, 2] = 1
+    """2: write a second, finer layer of the network, too; docs/two_resolutions.md"""
     batch_size: int = 8
     """frames the network sees at once; on a processor few are fastest, on a GPU many"""
     dtype: Literal["float16", "float32"] = "float16"
@@ -60,7 +69,7 @@ class Options:
 
 def main(options=None):
     options = options or command_line.parse(Options, __doc__)
-    extractor = find_extractor(options.extractor, options.hub_repo, options.weights)
+    extractor = find_extractor(options.extractor, options.hub_repo, options.weights, options.layers)
     if options.top5:
         for number, name, probability in top5(extractor, options.top5):
             print(f"{number:4d}  {100 * probability:5.1f} %  {name or ''}".rstrip())
@@ -71,11 +80,18 @@ def main(options=None):
     if options.lists:
         shipped = str(options.lists) in with_videos() and not options.lists.is_dir()
         lists = DATA_LISTS / options.lists if shipped else options.lists
+        if shipped and not lists.is_dir():
+            raise FileNotFoundError(
+                f"data_lists has no lists of {options.lists}; make them from its official files: visual-attention "
+                f"lists {options.lists} --root DIR --out LISTS; then give --lists LISTS/{options.lists}"
+            )
         entries, class_names = entries_of_lists(lists, options.videos)
     else:
         entries, class_names = entries_of_folders(options.videos, options.split, options.fractions)
     n_videos = len({entry.path for entry in entries})
     print(f"{n_videos} videos of {len(class_names)} classes", flush=True)
+    gb = frame_bytes(extractor, options.dtype) * options.fps / 1e9
+    print(f"a second of video takes {1000 * gb:.1f} MB of disk, an hour {3600 * gb:.1f} GB", flush=True)
     if options.cluster is None:
         workers = options.workers or default_workers(n_videos)
         needed, free = budget.extraction_gb(workers, options.batch_size), budget.available_gb(Path())[0]

@@ -30,7 +30,7 @@ OPTIONS_OF_ROWS = ("pooling", "attention", "focus", "top_k", "alpha_c", "seed") 
 @dataclass(frozen=True)
 class Arguments:
     data_set: Annotated[Literal[(*DATA_SETS, "all")], tyro.conf.Positional] = "embedded"
-    """which column; all: every data set of real videos"""
+    """which column; all: the data sets of the paper"""
     data: Path | None = None
     """folder of the data set, data/DATA_SET if not given; for hmdb51 that of split1, split2 and split3; for all that of
     these data sets"""
@@ -59,7 +59,7 @@ def main():
     if not arguments.models:
         raise ValueError(f"option --models names none; expected some of {', '.join(MODELS)}")
     if arguments.data_set == "all":
-        for name in with_videos():
+        for name in (name for name, data_set in with_videos().items() if data_set.table1):
             make_column(name, (arguments.data or Path("data")) / name, arguments)
     else:
         make_column(arguments.data_set, arguments.data or Path("data") / arguments.data_set, arguments)

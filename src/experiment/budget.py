@@ -13,9 +13,10 @@ import psutil
 from visual_attention.attention import ATTENTION
 from visual_attention.experiment.evaluation import batch_size
 from visual_attention.layers import Zeros
+from visual_attention.resolutions import resolution_params
 from visual_attention.util.data_handler import windows
 from visual_attention.util.data_lists import PARTS, read_lists
-from visual_attention.util.frame_table import FrameTable
+from visual_attention.util.frame_table import open_table
 
 # Time of an update relative to its matrix products alone; measured at full size: 1.2 to 1.5, more for small models.
 OVERHEAD = 1.5
@@ -25,7 +26,7 @@ FRAMES_AT_ONCE = 1024  # frames that FrameTable.load reads at once
 
 def n_params(options):
     """Number of parameters of the model of `options`."""
-    o, L, D, d = options, options.n_locations, options.ctx_dim, options.dim
+    o, L, D, d = options, options.all_locations, options.depth, options.dim
     if o.pooling == "cube":
         return (L * D + 1) * o.n_actions
     n = (o.n_layers_init - 1) * (D + 1) * D + o.n_layers_lstm * 2 * (D + 1) * d
@@ -33,6 +34,8 @@ def n_params(options):
     if o.pooling == "attention":
         params = ATTENTION[o.attention].init_params(o, Zeros())
         n += sum(value.size for value in params.values())
+    if o.resolutions != "one":
+        n += sum(value.size for value in resolution_params(o, Zeros()).values())
     n += (d + 1) * (o.selector + (o.focus == "hard" and o.baseline == "state")) + (D + 1) * o.dim_out * o.ctx2out
     return n + (d + 1) * o.dim_out + (o.n_layers_out - 1) * (o.dim_out + 1) * o.dim_out + (o.dim_out + 1) * o.n_actions
 
@@ -56,13 +59,23 @@ def check_size(options):
 
 def flops(options):
     """Floating-point operations of predicting one window. An update needs three times as many per window."""
-    o, L, D, d = options, options.n_locations, options.ctx_dim, options.dim
+    o, D, d, frame = options, options.depth, options.dim, numbers_of_frame(options)
     if o.pooling == "cube":
-        return 2 * o.maxlen * L * D * o.n_actions
+        return 2 * o.maxlen * frame * o.n_actions
     step = (D + d) * 4 * d + (o.n_layers_lstm - 1) * 8 * d * d + d * o.dim_out + o.dim_out * o.n_actions
     if o.pooling == "attention":
         step += ATTENTION[o.attention].flops(o) / 2
-    return 2 * o.maxlen * (step + L * D)
+    if o.resolutions != "one":
+        # Eq. 4 projects the two weighted sums; what sees the cubes or their maximum needs all locations projected.
+        projects_all = o.pooling == "max" or (o.pooling == "attention" and o.attention == "mlp")
+        step += D * (frame if projects_all else o.ctx_dim + o.fine_dim)
+    return 2 * o.maxlen * (step + frame)
+
+
+def numbers_of_frame(options):
+    """Numbers of a frame, of both layers if both are read."""
+    o = options
+    return o.n_locations * o.ctx_dim + (o.fine_locations * o.fine_dim if o.resolutions != "one" else 0)
 
 
 def matmul_rate(seconds=0.5):
@@ -133,7 +146,7 @@ def memory_gb(options, sizes):
 
 def working_numbers(options):
     """Numbers that an update keeps from its forward to its backward loop, copies of cubes in floatX included."""
-    o, L, D, d = options, options.n_locations, options.ctx_dim, options.dim
+    o, L, D, d = options, options.all_locations, options.depth, options.dim
     steps = o.maxlen * o.batch_size
     if o.pooling == "cube":
         return steps * L * D
@@ -144,6 +157,8 @@ def working_numbers(options):
         step += L * D
     elif o.pooling == "attention":
         step += ATTENTION[o.attention].kept(o)
+        if o.resolutions != "one" and ATTENTION[o.attention].kept(o):
+            step += L * D  # the projected cubes
     return int(1.2 * steps * step)
 
 
@@ -165,7 +180,8 @@ def sizes(folder, options):
     """The Sizes of a data set, from its lists and the shapes of its frame tables."""
     n_windows, table_gb, batch_gb = [], [], []
     for part in PARTS:
-        lists, table = read_lists(folder, part), FrameTable(Path(folder, f"{part}_features.h5"), options.ctx_dim)
+        path = Path(folder, f"{part}_features.h5")
+        lists, table = read_lists(folder, part), open_table(path, options.ctx_dim, options.resolutions != "one")
         table.close()
         stride = options.training_stride if part == "train" else options.testing_stride
         index, video = windows(lists.frame_numbers, options.maxlen, table.fps // options.fps, stride)

@@ -1,6 +1,7 @@
 """The data of a run: windows of its parts, what the data say about options, and checks that both fit."""
 
 import itertools
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from visual_attention.util.data_handler import DataHandler
 from visual_attention.util.data_lists import count_classes, read_lists
 from visual_attention.util.files import check_file
 from visual_attention.util.folds import folds_of_groups
-from visual_attention.util.frame_table import FrameTable
+from visual_attention.util.frame_table import FINE, FrameTable, TwoLayerTable
 
 
 def load_part(folder, part, options):
@@ -26,6 +27,7 @@ def load_part(folder, part, options):
         n_actions=options.n_actions,
         ctx_dim=options.ctx_dim,
         memory_gb=options.memory_gb,
+        both=options.resolutions != "one",
     )
 
 
@@ -53,14 +55,19 @@ def load_parts(folder, options, fold=None):
 
 
 def data_options(folder, ctx_dim=None):
-    """Options that follow from a data set's folder: n_actions, multilabel, ctx_dim, n_locations, fps.
+    """Options that follow from a data set's folder: n_actions, multilabel, ctx_dim, n_locations, fps; and, if the frame
+    table has two layers, fine_locations and fine_dim.
 
     ctx_dim: the feature depth, for files of the released program, which do not contain it.
     """
     n_actions = count_classes(folder)
-    lists, table = read_lists(folder, "train", n_actions), FrameTable(Path(folder, "train_features.h5"), ctx_dim)
+    path, fine = Path(folder, "train_features.h5"), {}
+    lists, table = read_lists(folder, "train", n_actions), FrameTable(path, ctx_dim)
     table.close()
-    return {
+    if table.has_fine:
+        with closing(FrameTable(path, layer=FINE)) as second:
+            fine = {"fine_locations": second.n_locations, "fine_dim": second.depth}
+    return fine | {
         "n_actions": n_actions,
         "multilabel": lists.multilabel,
         "ctx_dim": table.depth,
@@ -70,7 +77,10 @@ def data_options(folder, ctx_dim=None):
 
 
 def load_coverage(data):
-    """Share of each location that the figure's box covers, (n_frames, L); None for data without <part>_boxes.npy."""
+    """Share of each location that the figure's box covers, (n_frames, L); None for data without <part>_boxes.npy.
+
+    If both layers are read, L counts the locations of both.
+    """
     path, shape = data.folder / f"{data.part}_boxes.npy", (data.table.n_frames, 4)
     if not checks.is_file(path):
         return None
@@ -83,16 +93,18 @@ def load_coverage(data):
         raise ValueError(
             f"{path}: is {boxes.dtype} {boxes.shape}; expected numbers {shape}, a box x0, y0, x1, y1 for each frame"
         )
-    return metrics.box_coverage(boxes, data.table.n_locations)
+    layers = [data.table] + ([data.table.fine] if isinstance(data.table, TwoLayerTable) else [])
+    return np.concatenate([metrics.box_coverage(boxes, layer.n_locations) for layer in layers], axis=1)
 
 
 def check_data(options, data):
     """ValueError where the data do not fit the options."""
     labels, table = f"{data.folder}/{data.part}_labels.txt", data.table
-    for path, name, value in (
-        (table.path, "n_locations", table.n_locations),
-        (labels, "multilabel", data.lists.multilabel),
-    ):
+    expected = [(table.path, "n_locations", table.n_locations), (labels, "multilabel", data.lists.multilabel)]
+    if isinstance(table, TwoLayerTable):
+        expected += [(table.path, f"fine_{name}", value) for name, value in
+                     (("locations", table.fine.n_locations), ("dim", table.fine.depth))]  # fmt: skip
+    for path, name, value in expected:
         if getattr(options, name) != value:
             raise ValueError(f"{path}: option {name} is {getattr(options, name)}; expected {value} for these data")
     if options.multilabel and not data.labels.any():

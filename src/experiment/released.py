@@ -20,9 +20,10 @@ SAME_NAME = (
 OPTIMIZERS = {"adam": "adam_released", "adadelta": "adadelta", "rmsprop": "rmsprop", "sgd": "sgd"}
 ITS_DATA_SETS = [data_set for data_set in DATA_SETS.values() if data_set.released_name]
 # values of our options to which the released program is fixed
-CONVENTIONS = {"pooling": "attention", "focus": "soft", **RECIPES["released"]["embedded"]}
+CONVENTIONS = {"pooling": "attention", "resolutions": "one", "focus": "soft", **RECIPES["released"]["embedded"]}
 CONVENTIONS = {
-    name: CONVENTIONS[name] for name in ("pooling", "attention", "focus", "n_layers_lstm", "dropout", "cost")
+    name: CONVENTIONS[name]
+    for name in ("pooling", "resolutions", "attention", "focus", "n_layers_lstm", "dropout", "cost")
 }
 
 

@@ -33,11 +33,11 @@ from visual_attention.util.files import WriteError, write_file
 class JaxFunction:
     """What pytensor.function returns, with the graph rewritten and compiled by JAX, or read from the cache.
 
-    Updated variables are overwritten in place. What depends only on the frame table, the first input, is computed once
-    for each table: the results are used again as long as calls pass the same array.
+    Updated variables are overwritten in place. What depends only on frame tables, the first `n_tables` inputs, is
+    computed once for them: the results are used again as long as calls pass the same arrays.
     """
 
-    def __init__(self, inputs, outputs, updates, key=None, devices=1, complete=None):
+    def __init__(self, inputs, outputs, updates, key=None, devices=1, complete=None, n_tables=1):
         use_cache_folder()
         self.single, outputs = not isinstance(outputs, list), outputs if isinstance(outputs, list) else [outputs]
         self.inputs, self.outputs, self.key, self.compiled = list(inputs), [*outputs, *updates.values()], key, {}
@@ -45,7 +45,7 @@ class JaxFunction:
         self.updated, self.n_outputs = list(updates), len(outputs)
         self.shared += [v for v in self.updated if v not in self.shared]
         self.complete = complete or (lambda expressions: expressions)
-        self.table, self.tables, self.devices = None, None, devices
+        self.n_tables, self.frames, self.tables, self.devices = n_tables, None, None, devices
         self.places = [on_first_device()] * (len(self.inputs) + len(self.shared))
         if devices > 1:
             # From the places of inputs and outputs, XLA divides the work and adds up the parts' gradients.
@@ -57,8 +57,9 @@ class JaxFunction:
         # All arguments are on the device from the first call on. Otherwise JAX would compile again for the second.
         args = [*args, *(variable.container.storage[0] for variable in self.shared)]
         args = place(args, self.places)
-        if args[0] is not self.table:
-            self.table, self.tables = args[0], self._run("tables", [args[0]])
+        frames = args[: self.n_tables]
+        if self.frames is None or any(now is not before for now, before in zip(frames, self.frames, strict=True)):
+            self.frames, self.tables = frames, self._run("tables", frames)
         results = self._run("main", [*args, *self.tables])
         for variable, value in zip(self.updated, results[self.n_outputs :], strict=True):
             variable.container.storage[0] = value  # without a copy to the host
@@ -94,8 +95,9 @@ class JaxFunction:
         """The two parts of the rewritten graph (`split_tables`) as functions that JAX can trace, by name."""
         with pytensor.config.change_flags(traceback__limit=0), shapes_of_types():
             graph = FunctionGraph([*self.inputs, *self.shared], self.complete(self.outputs), clone=True)
-            rewrite(graph, graph.inputs[0], predicts=not self.updated)
-            return {name: jax_funcify(part) for name, part in split_tables(graph, graph.inputs[0]).items()}
+            frames = graph.inputs[: self.n_tables]
+            rewrite(graph, frames, predicts=not self.updated)
+            return {name: jax_funcify(part) for name, part in split_tables(graph, frames).items()}
 
 
 @contextlib.contextmanager

@@ -171,18 +171,18 @@ def is_used_only_by(graph, variable, variables):
 
 
 def split_tables(graph, frames):
-    """Splits a FunctionGraph: "tables" depends on `frames` alone; "main" is the rest.
+    """Splits a FunctionGraph: "tables" depends on `frames`, a list of frame tables, alone; "main" is the rest.
 
     The results of "tables" are further inputs of "main".
     """
-    of_frames, reduced = {frames}, set()
+    of_frames, reduced = set(frames), set()
     for node in graph.toposort():
         if set(node.inputs) & of_frames and all(v in of_frames or isinstance(v, Constant) for v in node.inputs):
             of_frames.update(node.outputs)
             if isinstance(node.op, (CAReduce, FrameSums)) or set(node.inputs) & reduced:
                 reduced.update(node.outputs)
     results = [v for v in reduced if not is_used_only_by(graph, v, reduced)]
-    tables = FunctionGraph([frames], results, clone=True)
+    tables = FunctionGraph(frames, results, clone=True)
     for variable in results:
         table = variable.type()
         graph.add_input(table)

@@ -38,7 +38,7 @@ def rewrite(graph, frames, predicts):
     5. Products and sums of cubes become kernels, and products of few rows are joined. Of cubes of which only some
        locations are used, only these are read.
 
-    frames: the input that is the frame table. predicts: whether the function predicts. Then `frames` holds only the
+    frames: the inputs that are frame tables. predicts: whether the function predicts. Then `frames` hold only the
     frames of the batch, so that a function of all of them computes nothing in vain.
     """
     MergeOptimizer().rewrite(graph)  # replacing placeholders of gradients leaves copies of the forward Scan
@@ -49,7 +49,8 @@ def rewrite(graph, frames, predicts):
     loops = [node for node in graph.toposort() if isinstance(node.op, Loop)]
     for node in loops:
         PYTENSOR_REWRITES.optimizer.rewrite(node.op.inner)
-    compute_once_per_frame(graph, frames, predicts)
+    for table in frames:
+        compute_once_per_frame(graph, table, predicts)
     for node in graph.toposort():
         if isinstance(node.op, Loop):
             dfs_rewriter(features_of_cubes, largest_weights).rewrite(node.op.inner)

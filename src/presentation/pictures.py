@@ -18,6 +18,7 @@ class WatchedVideo:
 
     frames: (m, H, H, 3) uint8, or None where they are not available. alpha: the glimpses (m, L), or None where the
     model has no attention. rows: (m,), which of the video's frames these are. verdict: text; see `verdict`.
+    n_locations: of the first layer; a glimpse of more weighs those of a second, finer layer, too.
     """
 
     frames: np.ndarray | None
@@ -27,22 +28,24 @@ class WatchedVideo:
     verdict: str
     right: bool
     maxlen: int
+    n_locations: int
 
     @property
     def caption(self):
         return f"{self.video}:  {self.verdict}"
 
     def strip(self, n_tiles=8, ticks=None):
-        """A picture of the first window: frames in the first row, glimpses in the second; see `drawing.strip`."""
+        """A picture of the first window: frames, then glimpses, a row for each layer; see `drawing.strip`."""
         T = self.maxlen
         rows = [] if self.frames is None else [self.frames[:T]]
         if self.alpha is not None:
-            rows.append(drawing.glimpses(None if self.frames is None else self.frames[:T], self.alpha[:T]))
+            frames = None if self.frames is None else self.frames[:T]
+            rows += [drawing.glimpses(frames, *layer) for layer in drawing.maps(self.alpha[:T], self.n_locations)]
         return drawing.strip(rows, self.caption, self.right, n_tiles, ticks)
 
     def movie(self):
         """The whole video, (m, height, width, 3) uint8."""
-        return drawing.movie_frames(self.frames, self.alpha, self.caption, self.right)
+        return drawing.movie_frames(self.frames, self.alpha, self.caption, self.right, self.n_locations)
 
 
 def true_classes(data, k):
@@ -78,6 +81,7 @@ def watch_video(model, data, k, frames):
         verdict=verdict(data, k, probs),
         right=is_right(data, k, probs),
         maxlen=model.options.maxlen,
+        n_locations=model.options.n_locations,
     )
 
 
@@ -105,13 +109,18 @@ def save_sheet(run, test, path, title):
         drawing.save(picture, path)
 
 
-def compare_glimpses(path, title, frames, rows):
+def compare_glimpses(path, title, frames, rows, n_locations):
     """Writes a picture of one window under several glimpses, all with the same brightness scale.
 
-    frames: (T, H, H, 3), or None. rows: a list of (caption, alpha (T, L), whether the class is right).
+    frames: (T, H, H, 3), or None. rows: a list of (caption, alpha (T, L), whether the class is right). n_locations: see
+    `WatchedVideo`.
     """
-    full = drawing.full_light(np.concatenate([alpha for _, alpha, _ in rows]))
-    strips = [drawing.strip([drawing.glimpses(frames, alpha, full)], caption, right) for caption, alpha, right in rows]
+    fulls = [full for _, full in drawing.maps(np.concatenate([alpha for _, alpha, _ in rows]), n_locations)]
+    strips = []
+    for caption, alpha, right in rows:
+        parts = [part for part, _ in drawing.maps(alpha, n_locations)]
+        pictures = [drawing.glimpses(frames, *layer) for layer in zip(parts, fulls, strict=True)]
+        strips.append(drawing.strip(pictures, caption, right))
     if frames is None:
         drawing.save(drawing.stack(strips, title), path)
     else:

@@ -372,7 +372,7 @@ def of_options():
         "--focus hard --n-samples 0", "--model average_pooled_lstm --focus hard",
         "--model atention_lambda0", "--backend c++", "--devices 2", "--seed -1", "--n-actions 1",
         "--n-actions 2000000000 --dim-out 4000", "--n-locations 9", "--multilabel", "--memory-gb 0.0000001",
-        "--hosts 2", "--coordinator nowhere",
+        "--resolutions both", "--resolutions two", "--hosts 2", "--coordinator nowhere",
         "--hosts 2 --host 5 --coordinator localhost:1",
     ):  # fmt: skip
         yield fault(f"{TRAIN} {words}")
@@ -427,6 +427,7 @@ def of_commands():
     yield fault("lists ucf11 --root videos")
     yield fault("lists ucf11 --root videos --official videos")
     yield fault("lists hmdb51 --root videos")
+    yield fault("lists ucf101 --root videos")
     yield fault("lists ucf11 --root videos --present-only")
     yield fault("lists ucf11 --root videos --present-only --out new")
     yield fault("extract --extractor efficientnet --videos videos --out new")
@@ -436,9 +437,9 @@ def of_commands():
     yield fault(EXTRACT.replace("out new", "out data"))
     yield fault(EXTRACT.replace("out new", f"out {NAMES}"))
     for words in (
-        "--lists nowhere", "--lists ucf11", "--fps 0", "--batch-size 0", "--workers 0", "--fractions 0.5 0.5 0.5",
-        "--split half", "--weights nowhere.pth", "--weights data/class_names.txt --workers 1", "--top5 nowhere.png",
-        "--top5 data/class_names.txt",
+        "--layers 3", "--lists nowhere", "--lists ucf11", "--lists ucf101", "--fps 0", "--batch-size 0", "--workers 0",
+        "--fractions 0.5 0.5 0.5", "--split half", "--weights nowhere.pth",
+        "--weights data/class_names.txt --workers 1", "--top5 nowhere.png", "--top5 data/class_names.txt",
     ):  # fmt: skip
         yield fault(f"{EXTRACT} {words}")
     yield fault(CLASSIFY + " --pooling mean")

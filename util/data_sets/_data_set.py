@@ -32,6 +32,8 @@ class VideoFiles:
     """folder -> what the official files say, for `build_lists`; None: there is no official split"""
     unused_names: Callable = lambda official: set()
     """what the official files say -> names in them that are in no list"""
+    official_names: Callable | None = None
+    """what the official files say -> names of all videos in lists; needed only if data_lists/ has no lists yet"""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class DataSet:
     make: Callable | None = None
     """(folder, workers) -> None: writes the features and lists, for a data set that a program draws"""
     render: Callable | None = None
-    """(seed, name of a video) -> frames (n, 224, 224, 3) uint8, for a data set that a program draws"""
+    """(seed, name of a video, heights=...) -> frames (n, 224, 224, 3) uint8, for a data set that a program draws;
+    heights only if dataset.json has them"""
 
     @property
     def metric(self):

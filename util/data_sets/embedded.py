@@ -15,10 +15,10 @@ def make(folder, workers=None):
     make_embedded(folder, workers=workers)
 
 
-def render(seed, name):
+def render(seed, name, **about):
     from visual_attention.util.embedded import render_video
 
-    return render_video(seed, name)[0]
+    return render_video(seed, name, **about)[0]
 
 
 DATA_SET = DataSet(

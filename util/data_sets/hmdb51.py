@@ -1,12 +1,11 @@
 """HMDB-51: clips of 51 classes, `class/clip.avi`, and three official splits."""
 
 import re
-from collections import Counter, defaultdict
 from pathlib import PurePosixPath
 
 from visual_attention.util.data_lists import PARTS
 from visual_attention.util.data_sets._data_set import DataSet, VideoFiles
-from visual_attention.util.data_sets._rules import VALID_SHARE, check_presence, read_official_file, single_label_lists
+from visual_attention.util.data_sets._rules import check_presence, read_official_file, single_label_lists, valid_groups
 
 SPLITS = (1, 2, 3)
 N_TRAIN, N_TEST = 70, 30  # clips per class and split
@@ -54,7 +53,7 @@ def unused_names(official):
 
 
 def build_lists(names, official):
-    """Train and test as in the official files. Valid: training clips of whole sources, chosen by `_valid_sources`.
+    """Train and test as in the official files. Valid: training clips of whole sources, chosen by `valid_groups`.
 
     Returns {"hmdb51/split1": {part: DataLists}, ...} and the names of the classes.
     """
@@ -67,7 +66,7 @@ def build_lists(names, official):
     for split in SPLITS:
         uses = {name: use for action in class_names for name, use in sorted(official[split, action].items())}
         training = [name for name, use in uses.items() if use == TRAIN]
-        valid = _valid_sources(training, round(VALID_SHARE * N_TRAIN))
+        valid = valid_groups({name: name.split("/")[0] for name in training}, _group)
         parts = {
             "train": [name for name in training if _group(name) not in valid],
             "valid": [name for name in training if _group(name) in valid],
@@ -82,23 +81,6 @@ def build_lists(names, official):
 
 def _group(name):
     return source_of(name) or name
-
-
-def _valid_sources(training, most):
-    """Source videos whose clips become valid: each is taken if no class then has more than `most` clips.
-
-    Sources with the most classes come first, as they are hard to fit in later; among equals, the order is that of their
-    names.
-    """
-    clips = defaultdict(Counter)
-    for name in training:
-        clips[_group(name)][name.split("/")[0]] += 1
-    taken, valid = Counter(), set()
-    for source in sorted(clips, key=lambda source: (-len(clips[source]), source)):
-        if all(taken[action] + n <= most for action, n in clips[source].items()):
-            taken.update(clips[source])
-            valid.add(source)
-    return valid
 
 
 DATA_SET = DataSet(

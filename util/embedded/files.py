@@ -11,29 +11,34 @@ from ..data_lists import PARTS, write_class_names, write_lists
 from ..files import new_folder, read_file, write_file, write_sums
 from ..frame_table import FrameTableWriter
 from ..workers import worker_pool
-from .cubes import DEPTH, GRID, extract_cubes
+from .cubes import DEPTH, FINE_GRID, GRID, extract_cubes
 from .movement import ACTIONS
-from .videos import render_video, video_name
+from .videos import HEIGHTS, render_video, video_name
 
 MEND = "delete the folder and start the same command again"
 VERSION = 1  # of the look and the features; part of dataset.json, so that files of an older version are not mistaken
 
 
-def _make_video(seed, name):
-    frames, boxes = render_video(seed, name)
-    return extract_cubes(frames), boxes
+def _make_video(seed, heights, grids, name):
+    frames, boxes = render_video(seed, name, heights)
+    return [extract_cubes(frames, grid) for grid in grids], boxes
 
 
-def make_embedded(folder, seed=0, videos_per_class=(20, 6, 12), workers=None):
+def make_embedded(folder, seed=0, videos_per_class=(20, 6, 12), workers=None, fine=False, heights=HEIGHTS):
     """Writes the data set into `folder`, unless the folder holds exactly this one already. Returns the folder.
 
     It holds, for each part, `<part>_features.h5`, `_framenum.txt`, `_filename.txt`, `_labels.txt` and `_boxes.npy`
     (n_frames, 4); and `class_names.txt` and `dataset.json`. The same seed and numbers give the same bytes, whatever the
     number of workers (default: one per core). ValueError: the folder holds something else.
+
+    fine: frame tables get a second layer, cubes of the same features on a grid of 14 x 14. heights: of figures, see
+    `render_video`. Without these two the files are the same as ever.
     """
     folder = Path(folder)
     about = {"name": "embedded", "source": "embedded", "version": VERSION, "seed": seed}
-    about = json.dumps(about | {"videos_per_class": list(videos_per_class)}) + "\n"
+    about |= {"videos_per_class": list(videos_per_class)} | ({"fine": True} if fine else {})
+    about = json.dumps(about | ({"heights": list(heights)} if tuple(heights) != HEIGHTS else {})) + "\n"
+    grids = (GRID, FINE_GRID) if fine else (GRID,)
     if _exists(folder, about):
         return folder
     names = {
@@ -45,13 +50,14 @@ def make_embedded(folder, seed=0, videos_per_class=(20, 6, 12), workers=None):
             worker_pool(workers) as pool,
             tqdm(total=sum(map(len, names.values())), desc="embedded data set", unit="video", disable=None) as bar,
         ):
-            videos = pool.map(partial(_make_video, seed), sum(names.values(), []))
+            videos = pool.map(partial(_make_video, seed, heights, grids), sum(names.values(), []))
             for part in PARTS:
                 boxes = []
-                with FrameTableWriter(building / f"{part}_features.h5", GRID**2, DEPTH, "released", "float32") as table:
+                path, second = building / f"{part}_features.h5", (FINE_GRID**2, DEPTH) if fine else None
+                with FrameTableWriter(path, GRID**2, DEPTH, "released", "float32", fine=second) as table:
                     for _ in names[part]:
                         cubes, video_boxes = next(videos)
-                        table.append(cubes)
+                        table.append(*cubes)
                         boxes.append(video_boxes)
                         bar.update()
                 write_file(building / f"{part}_boxes.npy", partial(np.save, arr=np.concatenate(boxes)))

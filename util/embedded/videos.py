@@ -28,16 +28,17 @@ def parse_name(name):
     return match[1], match[2], int(match[3])
 
 
-def render_video(seed, name):
+def render_video(seed, name, heights=HEIGHTS):
     """Draws a video from the seed of the data set and its name: frames (n, 224, 224, 3) uint8, boxes (n, 4) int16.
 
     A box is tight around the figure: x0, y0, x1, y1 in pixels, x1 and y1 exclusive. Every part, action and number has a
     random stream of its own, so no two videos, and no two parts, share scene, figure or distractors.
+    heights: the least and the largest height of a figure, in pixels.
     """
     action, part, number = parse_name(name)
     rng = np.random.default_rng([seed, PARTS.index(part), ACTIONS.index(action), number])
     n = int(rng.integers(LENGTHS[0], LENGTHS[1] + 1))
-    height, period, facing = rng.uniform(*HEIGHTS), rng.uniform(*PERIODS), rng.choice([-1, 1])
+    height, period, facing = rng.uniform(*heights), rng.uniform(*PERIODS), rng.choice([-1, 1])
     if action.startswith("wheel"):
         facing = 1  # mirrored, one action would be the other
     scale = np.array([facing * height, height])

@@ -38,9 +38,10 @@ class Extractor:
     """A network in use: `extractor(frames)` returns cubes, `extractor.classify(frames)` ImageNet logits.
 
     Frames are (m, size, size, 3) uint8 RGB; cubes (m, L, depth) float32, location i = row * K + column, L = K²; logits
-    (m, 1000) float32. It holds names only, so it can be sent to other processes; each loads the network once, at its
-    first use. On a CPU the network runs on one core. Then sums are the same wherever a video is extracted, and several
-    processes use several cores better than one process does.
+    (m, 1000) float32. fine: (L_2, D_2) of a second layer, or None; with it, a call returns a tuple, the cubes of both.
+    It holds names only, so it can be sent to other processes; each loads the network once, at its first use. On a CPU
+    the network runs on one core. Then sums are the same wherever a video is extracted, and several processes use
+    several cores better than one process does.
     """
 
     name: str
@@ -49,13 +50,14 @@ class Extractor:
     weights: Path | None = None
     n_locations: int = 49
     size: int = SIZE
+    fine: tuple[int, int] | None = None
 
     def __call__(self, frames):
-        maps, _ = self._run(frames)
-        return np.ascontiguousarray(maps.flatten(2).transpose(1, 2).cpu().numpy())  # (m, D, K, K) -> (m, L, D)
+        maps, _, *fine = self._run(frames)
+        return (_cubes(maps), _cubes(*fine)) if self.fine else _cubes(maps)
 
     def classify(self, frames):
-        _, logits = self._run(frames)
+        _, logits, *_ = self._run(frames)
         return logits.cpu().numpy()
 
     def load(self):
@@ -83,11 +85,16 @@ class Extractor:
         return self.load()(frames)
 
 
-def find_extractor(name, hub_repo=None, weights=None):
+def _cubes(maps):
+    return np.ascontiguousarray(maps.flatten(2).transpose(1, 2).cpu().numpy())  # (m, D, K, K) -> (m, L, D)
+
+
+def find_extractor(name, hub_repo=None, weights=None, layers=1):
     """The extractor with this name; its network is loaded at its first use, on the GPU if torch sees one.
 
     hub_repo: folder with a copy of the network's repository of torch hub, instead of the hub; the weights must then be
-    given or lie in torch's cache. weights: file of a state dict, instead of the pretrained weights.
+    given or lie in torch's cache. weights: file of a state dict, instead of the pretrained weights. layers: 1, or 2 for
+    a finer layer, too.
 
     ValueError, FileNotFoundError: no such extractor, folder or file.
     """
@@ -102,7 +109,11 @@ def find_extractor(name, hub_repo=None, weights=None):
         raise FileNotFoundError(f"{hub_repo}: has no hubconf.py; expected a copy of the repository {network.hub}")
     if weights is not None and not weights.is_file():
         raise FileNotFoundError(f"{weights}: no such file; expected the network's weights, a state dict (.pth)")
-    return Extractor(name, network.depth, hub_repo, weights, network.n_locations, network.size)
+    if layers == 2 and network.fine is None:
+        users = " and ".join(other.name for other in EXTRACTORS.values() if other.fine)
+        raise ValueError(f"option --layers is 2; expected 1 with {name}; two layers of {users} are known")
+    fine = network.fine if layers == 2 else None
+    return Extractor(name, network.depth, hub_repo, weights, network.n_locations, network.size, fine)
 
 
 def load_extractor(name, hub_repo=None, weights=None):

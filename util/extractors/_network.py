@@ -18,13 +18,15 @@ class Network:
     """D, depth of its cubes"""
     build: Callable
     """(torch, device, hub_repo, weights file) -> function of frames (m, size, size, 3) uint8, which returns torch's
-    maps (m, D, K, K) and ImageNet logits (m, 1000)"""
+    maps (m, D, K, K) and ImageNet logits (m, 1000); and maps of the finer layer, if `fine` says that there is one"""
     weights_file: Callable
     """(hub_repo) -> file of the pretrained weights; None: torch hub fetches them itself"""
     n_locations: int = 49
     """L = K², locations of its cubes"""
     size: int = SIZE
     """pixels, the side of its frames"""
+    fine: tuple[int, int] | None = None
+    """locations and depth of a second, finer layer, for extraction of two layers"""
     hub: str | None = None
     """the repository of torch hub that it comes from"""
     hub_digest: str | None = None

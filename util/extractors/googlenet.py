@@ -1,4 +1,7 @@
-"""GoogLeNet of torch hub at inception5b, cubes of 7 x 7 x 1024: the paper's network, as far as PyTorch has it."""
+"""GoogLeNet of torch hub at inception5b, cubes of 7 x 7 x 1024: the paper's network, as far as PyTorch has it.
+
+Its finer layer is inception4e, 14 x 14 x 832.
+"""
 
 import os
 import warnings
@@ -48,8 +51,10 @@ def build(torch, device, hub_repo, weights):
         load_weights(torch, model, weights, leave_out=("aux1.", "aux2."))
     evaluation_mode(torch, model, device)
 
-    tapped = []
-    model.inception5b.register_forward_hook(lambda module, inputs, output: tapped.append(output))
+    tapped = {}
+    for name in ("inception4e", "inception5b"):
+        layer = getattr(model, name)
+        layer.register_forward_hook(lambda module, inputs, output, name=name: tapped.update({name: output}))
     mean = torch.tensor(IMAGENET_MEAN, device=device).view(3, 1, 1)
     std = torch.tensor(IMAGENET_STD, device=device).view(3, 1, 1)
 
@@ -57,7 +62,7 @@ def build(torch, device, hub_repo, weights):
     def forward(frames):
         x = frames_to_tensor(torch, frames, device)
         logits = model((x / 255 - mean) / std)  # transform_input turns this normalisation into that of the weights
-        return tapped.pop(), logits
+        return tapped.pop("inception5b"), logits, tapped.pop("inception4e")
 
     return forward
 
@@ -67,6 +72,7 @@ NETWORK = Network(
     depth=1024,
     build=build,
     weights_file=weights_file,
+    fine=(196, 832),
     hub=HUB,
     hub_digest=WEIGHTS.split("-")[1].removesuffix(".pth"),  # torch names the file so
 )

@@ -26,6 +26,8 @@ HEADING, POSITION = "A given glimpse", 40
 def draw(runs, folder):
     """The model's own glimpse and the given one; numbers: the class for each glimpse of a single location."""
     name, path, o = runs.choices.model, folder / "given_glimpse.png", runs.options
+    if o.resolutions != "one":
+        return [Figure("Fig. 5 gives glimpses of one layer by hand; these models see two.")]
     k = runs.example(name)
     watched = runs.watch(name, k)
     text, glimpse, probs, probs_by_location = give_glimpse(runs, k)
@@ -38,7 +40,7 @@ def draw(runs, folder):
         (f"given glimpse {text}:  {verdict}", np.broadcast_to(glimpse, (o.maxlen, L))[:T], right),
     ]
     frames = None if watched.frames is None else watched.frames[:T]
-    pictures.compare_glimpses(path, watched.video, frames, rows)
+    pictures.compare_glimpses(path, watched.video, frames, rows, o.n_locations)
     caption = (
         f"The same video under the glimpse of the model ({TITLES[name]}) and under a glimpse given by hand "
         "(row,column,width in locations, counted from 0 at the top left, or a file), as in the paper's Fig. 5. The "

@@ -20,7 +20,7 @@ def draw(runs, folder):
     o = runs.options
     stride = o.testing_stride * -(-runs.data.n_windows // MOST_WINDOWS)
     models = measure(runs, stride)
-    uniform = float(np.log(o.n_locations))
+    uniform = float(np.log(o.all_locations))
     note = ""
     if stride != o.testing_stride:
         note = f"To save time, test windows start every {stride} frames here instead of every {o.testing_stride}."

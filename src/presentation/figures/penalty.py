@@ -17,7 +17,7 @@ def draw(runs, folder):
         watched = runs.watch(model, k)
         rows.append((f"{TITLES[model]}:  {watched.verdict}", watched.alpha[:T], watched.right))
     frames = None if watched.frames is None else watched.frames[:T]
-    pictures.compare_glimpses(folder / "lambda.png", watched.video, frames, rows)
+    pictures.compare_glimpses(folder / "lambda.png", watched.video, frames, rows, runs.options.n_locations)
     caption = (
         "The same video with different weights λ of the penalty that makes the model look at every location over time, "
         "as in the paper's Fig. 3. Each row is a model trained separately. All rows have the same brightness scale."

@@ -50,6 +50,7 @@ def draw_model(runs, folder, name):
             (f"{captions[stage]}:  {pictures.verdict(runs.data, k, s.probs)}", s.alpha[:T], s.right)
             for stage, s in stages.items()
         ],
+        runs.options.n_locations,
     )
     caption = (
         f"The glimpse study, as in the paper's Fig. 9 ({TITLES[name]}). From top to bottom: frames; the glimpse of the "
