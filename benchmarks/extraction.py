@@ -14,14 +14,13 @@ import time
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 import tyro
 
 from visual_attention.commands import exit_status
-from visual_attention.util.extractors import EXTRACTORS, SIZE, find_extractor
+from visual_attention.util.extractors import EXTRACTORS, find_extractor
 from visual_attention.util.features import Settings, extract_video
 from visual_attention.util.video import read_frames
 from visual_attention.util.workers import n_cores
@@ -31,7 +30,7 @@ from visual_attention.util.workers import n_cores
 class Options:
     videos: tyro.conf.Positional[tuple[Path, ...]]
     """videos to extract"""
-    extractors: tuple[Literal[tuple(EXTRACTORS)], ...] = tuple(EXTRACTORS)
+    extractors: tuple[str, ...] = tuple(EXTRACTORS)
     """networks to measure"""
     turns: int = 3
     """number of times that each video is extracted"""
@@ -62,7 +61,7 @@ def main(options):
 
 def measure(path, extractor, turns, batch_size, scratch):
     """Seconds per turn of the network alone and of extraction, and the number of frames."""
-    frames = read_frames(path, 30, SIZE)
+    frames = read_frames(path, 30, extractor.size, interpolation=extractor.interpolation)
     batches = []
     while batch := list(islice(frames, batch_size)):
         batches.append(np.stack(batch))

@@ -1,20 +1,23 @@
 """GoogLeNet of torch hub at inception5b, cubes of 7 x 7 x 1024: the paper's network, as far as PyTorch has it."""
 
+import functools
 import os
 import warnings
 from pathlib import Path
 
 from visual_attention.util.extractors._network import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
     Network,
     evaluation_mode,
-    frames_to_tensor,
     import_torch,
     load_weights,
+    normalised,
+    without_operators,
 )
 
 HUB = "pytorch/vision:v0.15.2"  # the last release whose Python files run without compiled operators of the same torch
 WEIGHTS = "googlenet-1378be20.pth"
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def weights_file(hub_repo):
@@ -38,7 +41,8 @@ def build(torch, device, hub_repo, weights):
         warnings.filterwarnings("ignore", message="Failed to load image Python extension")
         try:
             # Without validation, a cached repository is used without asking GitHub.
-            model = torch.hub.load(repo, "googlenet", source=source, skip_validation=True, **kwargs)
+            load = functools.partial(torch.hub.load, repo, "googlenet", source=source, skip_validation=True, **kwargs)
+            model = without_operators(torch, load)
         except (OSError, RuntimeError, ImportError) as error:
             raise OSError(
                 f"torch hub cannot load googlenet from {repo} ({error}); offline use --hub-repo DIR, a copy of {HUB}, "
@@ -50,13 +54,11 @@ def build(torch, device, hub_repo, weights):
 
     tapped = []
     model.inception5b.register_forward_hook(lambda module, inputs, output: tapped.append(output))
-    mean = torch.tensor(IMAGENET_MEAN, device=device).view(3, 1, 1)
-    std = torch.tensor(IMAGENET_STD, device=device).view(3, 1, 1)
 
     @torch.inference_mode()
     def forward(frames):
-        x = frames_to_tensor(torch, frames, device)
-        logits = model((x / 255 - mean) / std)  # transform_input turns this normalisation into that of the weights
+        # transform_input turns this normalisation into that of the weights
+        logits = model(normalised(torch, frames, device, IMAGENET_MEAN, IMAGENET_STD))
         return tapped.pop(), logits
 
     return forward
