@@ -62,8 +62,8 @@ class Options:
     """order of a frame's numbers: by location, or as the released program reads them"""
     top5: Path | None = None
     """only print the five likeliest ImageNet classes of this picture, to check weights"""
-    list: Literal["timm"] | None = None
-    """only print the networks of timm that can be extractors"""
+    list: str | None = None
+    """timm: only print its networks that can be extractors"""
 
 
 def main(options=None):

@@ -148,7 +148,7 @@ def load_extractor(name, hub_repo=None, weights=None, layer=None):
 def list_networks(family):
     """The names of a family's networks that can be extractors. ValueError: the family has no list."""
     if family != "timm":
-        raise ValueError(f"no list of {family!r}; expected timm; a repository of torch hub says what it has")
+        raise ValueError(f"--list is {family!r}; expected timm, the only one with a list of its networks")
     return [f"timm:{name}" for name in _family(family).names()]
 
 

@@ -68,6 +68,11 @@ def load(torch, device, name, layer, hub_repo, weights):
 
 def _model(timm, name, weights):
     if weights is None:
+        if not timm.models.is_model_pretrained(name):
+            raise ValueError(
+                f"extractor timm:{name}: timm has no weights of it; give them by --weights FILE, or choose a network "
+                "that --list timm prints"
+            )
         _give_up_without_network()
         try:
             return timm.create_model(name, pretrained=True)
