@@ -61,7 +61,7 @@ def load(torch, device, name, layer, hub_repo, weights):
         final, (maps,) = model.forward_intermediates(x, **how)
         logits = model.forward_head(final) if model.num_classes == IMAGENET else None
         # Some networks have one more convolution after the last of their stages, such as EfficientNets.
-        return final if final.shape[2:] == maps.shape[2:] else maps, logits
+        return final if torch.is_tensor(final) and final.shape[2:] == maps.shape[2:] else maps, logits
 
     return Loaded(model, forward, config["input_size"][-1], config["interpolation"])
 
