@@ -316,6 +316,13 @@ def test_timm_errors(timm, random_weights, tmp_path, monkeypatch):
     text = said(ValueError, find_extractor, "timm:test_vit", weights=path)
     assert text.startswith(f'{path}: is not the state dict of this network (Missing keys in state_dict: "cls_token", ')
     assert text.endswith("…); get it again") and len(text) < 500
+    config = timm.data.resolve_data_config
+    with monkeypatch.context() as patch:
+        oblong = {"input_size": (3, 160, 120)}
+        patch.setattr(timm.data, "resolve_data_config", lambda *args, **kwargs: config(*args, **kwargs) | oblong)
+        assert said(ValueError, find_extractor, "timm:test_resnet", weights=path, layer="act1") == (
+            "extractor timm:test_resnet: sees frames of 3 × 160 × 120; expected 3 × K × K; choose another"
+        )
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
 

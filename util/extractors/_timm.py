@@ -51,6 +51,11 @@ def load(torch, device, name, layer, hub_repo, weights):
     check_layer(f"timm:{name}", layer, layers)
     how = {"indices": [layers.index(layer) - 1], "norm": type(model).__name__ not in WITHOUT_NORM}  # -1 is the last
     config = timm.data.resolve_data_config({}, model=model)
+    channels, height, width = config["input_size"]
+    if channels != 3 or height != width:
+        raise ValueError(
+            f"extractor timm:{name}: sees frames of {channels} × {height} × {width}; expected 3 × K × K; choose another"
+        )
     evaluation_mode(torch, model, device)
 
     @torch.inference_mode()
@@ -63,7 +68,7 @@ def load(torch, device, name, layer, hub_repo, weights):
         # Some networks have one more convolution after the last of their stages, such as EfficientNets.
         return final if torch.is_tensor(final) and final.shape[2:] == maps.shape[2:] else maps, logits
 
-    return Loaded(model, forward, config["input_size"][-1], config["interpolation"])
+    return Loaded(model, forward, width, config["interpolation"])
 
 
 def _model(timm, name, weights):
