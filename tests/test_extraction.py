@@ -17,6 +17,7 @@ from visual_attention.util import features
 from visual_attention.util.data_lists import read_class_names, read_lists
 from visual_attention.util.entries import Entry, find_videos, make_entries
 from visual_attention.util.extractors import Extractor, class_names, load_extractor
+from visual_attention.util.extractors._network import without_operators
 from visual_attention.util.features import extract
 from visual_attention.util.frame_table import FrameTable
 from visual_attention.util.video import entry_frames, read_frames, write_video
@@ -338,8 +339,9 @@ def test_script_end_to_end(tmp_path):
     command = "--videos", tmp_path / "videos", "--out", out, "--extractor", "efficientnet-lite0", "--workers", 1
     done = run_script(*command)
     assert done.returncode == 0, done.stderr
-    videos, memory, *lines, speed, written = done.stdout.splitlines()
+    videos, second, memory, *lines, speed, written = done.stdout.splitlines()
     assert videos == "2 videos of 2 classes"
+    assert second == "a second of video: 30 cubes of 7 × 7 × 1280 in float16, 3.8 MB"
     assert re.fullmatch(r"1 worker\(s\): about 0\.\d GB of memory \([\d.]+ free\)", memory)
     assert re.fullmatch(r"20 frames at [\d.]+ frames/s; the network alone [\d.]+ frames/s on 10 of them", speed)
     assert lines == [
@@ -351,7 +353,7 @@ def test_script_end_to_end(tmp_path):
     again = run_script(*command)
     assert (again.returncode, re.sub(r"[\d.]+ free", "", again.stdout).splitlines()) == (
         0,
-        [videos, re.sub(r"[\d.]+ free", "", memory), *lines, f"{out} was finished already"],
+        [videos, second, re.sub(r"[\d.]+ free", "", memory), *lines, f"{out} was finished already"],
     )
     for part, n in (("train", 6), ("valid", 2), ("test", 2)):
         lists, table = read_lists(out, part, n_actions=2), FrameTable(out / f"{part}_features.h5")
@@ -381,7 +383,8 @@ def hub(tmp_path_factory):
     (folder / "hubconf.py").write_text("from torchvision.models import googlenet\n")
     torch.manual_seed(0)
     # aux_logits as in the pretrained file; default initial weights, for googlenet's own take a minute
-    model = torch.hub.load(str(folder), "googlenet", source="local", weights=None, aux_logits=True, init_weights=False)
+    how = {"source": "local", "weights": None, "aux_logits": True, "init_weights": False}
+    model = without_operators(torch, lambda: torch.hub.load(str(folder), "googlenet", **how))
     for module in model.modules():  # so that normalisation by stored statistics differs from that by the batch
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
@@ -479,7 +482,8 @@ def test_efficientnet_normalisation_and_locations(photo):
 def test_extractor_errors(tmp_path):
     with pytest.raises(ValueError) as caught:
         load_extractor("alexnet")
-    assert str(caught.value) == "extractor is 'alexnet'; expected one of googlenet, efficientnet-lite0"
+    expected = "one of googlenet, efficientnet-lite0, timm:NAME, hub:OWNER/REPO:NAME"
+    assert str(caught.value) == f"extractor is 'alexnet'; expected {expected}"
     frames = np.zeros((2, 100, 100, 3), np.uint8)
     with pytest.raises(ValueError) as caught:
         Extractor("any", 5, None)(frames)
@@ -490,7 +494,8 @@ def test_extractor_errors(tmp_path):
 def test_hub_repository_is_googlenets_alone(tmp_path):
     with pytest.raises(ValueError) as caught:
         load_extractor("efficientnet-lite0", hub_repo=tmp_path)
-    expected = f"a hub repository ({tmp_path}) is of use to googlenet only; leave it out for efficientnet-lite0"
+    users = "googlenet and hub:OWNER/REPO:NAME"
+    expected = f"a hub repository ({tmp_path}) is of use to {users} only; leave it out for efficientnet-lite0"
     assert str(caught.value) == expected
 
 

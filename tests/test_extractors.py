@@ -68,7 +68,9 @@ def test_a_module_in_the_folder_is_an_extractor(with_toy, tmp_path):
     assert extractor.weights_digest() == hashlib.sha256(b"weights").hexdigest()[:8]
     with pytest.raises(ValueError, match=r"^frames are uint8 \(2, 3, 2, 3\); expected uint8 \(frames, 2, 2, 3\)$"):
         extractor(np.zeros((2, 3, 2, 3), np.uint8))
-    with pytest.raises(ValueError, match="^a hub repository .* is of use to googlenet only; leave it out for toy$"):
+    with pytest.raises(
+        ValueError, match="^a hub repository .* is of use to googlenet and hub:.*; leave it out for toy$"
+    ):
         find_extractor("toy", hub_repo=tmp_path)
 
 

@@ -36,6 +36,7 @@ BLOCK = 256  # frames that are copied at once from a piece to a table
 OPTIONS = {  # a setting in settings.json -> its name in messages
     "videos": "--videos",
     "extractor": "--extractor",
+    "layer": "--layer",
     "weights": "weights (SHA-256)",
     "fps": "--fps",
     "layers": "--layers",
@@ -67,7 +68,7 @@ class Settings:
     def record(self, entries, root, class_names):
         """The content of settings.json, which decides whether an extraction can be continued."""
         extractor = self.extractor
-        record = {"videos": str(root), "extractor": extractor.name, "weights": extractor.weights_digest()}
+        record = {"videos": str(root)} | extractor.origin() | {"weights": extractor.weights_digest()}
         record |= {"fps": self.fps, "size": extractor.size, "dtype": self.dtype, "layout": self.layout}
         record |= {"layers": 2} if extractor.fine else {}
         return record | {"batch_size": self.batch_size, "entries": _digest(entries, root, class_names)}
@@ -125,7 +126,7 @@ def extract(entries, out, root, class_names, extractor, *, workers=None, cluster
         paths = {e.path: Path(os.path.relpath(os.path.abspath(e.path), root_as_given)).as_posix() for e in entries}
         _write_lists(entries, records, partial, class_names)
         origin = {"source": "videos", "root": str(root), "fps": settings.fps}
-        origin |= {"size": extractor.size, "extractor": extractor.name}
+        origin |= {"size": extractor.size} | extractor.origin()
         _write_descriptions(entries, paths, records, partial, out.name, origin)
         _write_sums(partial)
         check_features(partial)
@@ -181,8 +182,9 @@ def _check_settings(folder, record, advice):
         raise FileExistsError(f"{folder}: is there already, and visual-attention extract has not made it; {advice}")
     former, record = ({"layers": 1} | content for content in (checks.read_json(path, {}, advice), record))
     for key, name in OPTIONS.items():
-        if former.get(key) != record[key]:
-            raise FileExistsError(f"{folder}: was made with {name} {former.get(key)}, not {record[key]}; {advice}")
+        before, now = former.get(key), record.get(key)
+        if before != now:
+            raise FileExistsError(f"{folder}: was made with {name} {before}, not {now}; {advice}")
 
 
 # ---------------------------------------------------------------- a video: decoded, through the network, a piece
@@ -200,7 +202,7 @@ def extract_video(path, number, folder, cuts, settings):
     attempt, n = uuid.uuid4().hex, 0  # an earlier attempt may still be running
     piece = folder / f"{number:06}.{attempt}.h5"
     damage = []
-    frames_read = read_frames(path, settings.fps, extractor.size, damage.append)
+    frames_read = read_frames(path, settings.fps, extractor.size, damage.append, extractor.interpolation)
     batches = read_ahead(_batches(frames_read, settings.batch_size), depth=4)
     shape = extractor.n_locations, extractor.depth
     with closing(batches), FrameTableWriter(piece, *shape, dtype=dtype, fine=extractor.fine) as table:
@@ -371,12 +373,12 @@ def _join_pieces(rows, records, partial, settings, progress):
     """Copies pieces into tables. rows: table -> (path of the video, first frame, number of frames) in order."""
     extractor = settings.extractor
     shape, fine = (extractor.n_locations, extractor.depth), extractor.fine
-    attributes = {"extractor": settings.extractor.name, "fps": settings.fps}
+    attributes = extractor.origin() | {"fps": settings.fps}
     last_use = {path: table for table, spans in rows.items() for path, _, _ in spans}
     for table, spans in rows.items():
         path = partial / f"{table}_features.h5"
         if not path.is_file():
-            _check_space(path, sum(n for _, _, n in spans) * frame_bytes(extractor, settings.dtype))
+            _check_space(path, sum(n for _, _, n in spans) * extractor.frame_bytes(settings.dtype))
             with FrameTableWriter(path, *shape, settings.layout, settings.dtype, attributes, fine) as writer:
                 for video, first, n in tqdm(spans, f"{table} table", unit="video", disable=None if progress else True):
                     _copy(_piece(partial / "videos", records[video]), first, n, writer)
@@ -417,12 +419,6 @@ def _copy(piece, first, n, writer):
     except ValueError as error:
         remedy = f"delete {piece.with_suffix('.json')} and start the same command again"
         raise ValueError(f"{error}: {remedy}") from error
-
-
-def frame_bytes(extractor, dtype):
-    """Bytes of a frame's features in a table."""
-    layers = [(extractor.n_locations, extractor.depth)] + ([extractor.fine] if extractor.fine else [])
-    return sum(n_locations * depth for n_locations, depth in layers) * np.dtype(dtype).itemsize
 
 
 def _check_space(path, needed):
@@ -503,7 +499,8 @@ def network_rate(entries, extractor, fps, batch_size, n=64):
     """(frames per second, frames) of the network alone on the first n frames of the first readable video."""
     for path in by_video(entries):
         try:
-            batches = list(_batches(islice(read_frames(path, fps, extractor.size, warn=len), n), batch_size))
+            frames = read_frames(path, fps, extractor.size, len, extractor.interpolation)
+            batches = list(_batches(islice(frames, n), batch_size))
         except (ValueError, OSError):
             continue
         began = time.monotonic()

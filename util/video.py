@@ -22,6 +22,7 @@ from .video_check import open_account, seconds
 
 EXTENSIONS = (".avi", ".mpg", ".mpeg", ".mp4", ".mov", ".mkv", ".webm")
 MOST_PIXELS = 4096  # per side
+INTERPOLATIONS = ("bicubic", "bilinear", "lanczos")  # swscale's filters for smaller frames
 NEAR = 2e-3  # relative distance at which a rate counts as a whole number; NTSC's 29.97 and 23.976 are 1e-3 off
 # Only containers that hold their pictures themselves. Playlists (concat, HLS, SDP) name other files and hosts.
 SAFE = {
@@ -32,16 +33,16 @@ LATE = 1e-3  # seconds by which a frame may be late for its tick: Matroska round
 SLOWEST, FASTEST = 0.1, 1000  # frames per second; a file that states anything else has a damaged header
 
 
-def read_frames(path, fps=30, size=224, warn=warnings.warn):
+def read_frames(path, fps=30, size=224, warn=warnings.warn, interpolation="bicubic"):
     """Yields the frames of a video at `fps` frames per second, each (size, size, 3) uint8, RGB.
 
     A frame rate within 0.2 % of a whole number counts as that number. If it is n times fps, every n-th frame is taken:
     every frame of 29.97 at fps 30, every second frame of 60. Otherwise tick k is k/fps seconds after the first frame.
     It shows the last frame that has begun by then. The last frame lasts as long as the file states.
 
-    The whole frame is squeezed to a square, like the paper's 224 x 224, whatever its sides are. swscale's bicubic
-    filter is used; it becomes wider as the frame shrinks and so does not alias. A rotation in the metadata (phones) is
-    applied. A frame that several ticks show is yielded as the same array.
+    The whole frame is squeezed to a square, like the paper's 224 x 224, whatever its sides are. swscale's filter
+    of the name `interpolation` is used; it becomes wider as the frame shrinks and so does not alias. A rotation in the
+    metadata (phones) is applied. A frame that several ticks show is yielded as the same array.
 
     A damaged video is read to its end. If a little is missing or damaged, `warn` is then called with a line that says
     how much. video_check.py defines what a little is.
@@ -57,7 +58,7 @@ def read_frames(path, fps=30, size=224, warn=warnings.warn):
         for frame in _on_ticks(stream, fps, warn):
             if frame is not last:
                 last = frame
-                squeezed = frame.reformat(size, size, "rgb24", interpolation="BICUBIC").to_ndarray()
+                squeezed = frame.reformat(size, size, "rgb24", interpolation=interpolation.upper()).to_ndarray()
                 picture = np.ascontiguousarray(np.rot90(squeezed, frame.rotation // 90))
             yield picture
 
@@ -198,12 +199,16 @@ def entry_frames(dataset_folder, name, start=0, stop=None, root=None):
         raise ValueError(f"{about}: fps is {dataset['fps']}; expected a positive number of frames a second")
     if not 1 <= dataset["size"] <= MOST_PIXELS:
         raise ValueError(f"{about}: size is {dataset['size']}; expected 1 to {MOST_PIXELS} pixels a side")
+    interpolation = dataset.get("interpolation", "bicubic")
+    if interpolation not in INTERPOLATIONS:
+        raise ValueError(f"{about}: interpolation is {interpolation!r}; expected one of {', '.join(INTERPOLATIONS)}")
     path = Path(root or dataset["root"], entry["path"])
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; if the videos have moved, change 'root' in {about}")
     first, n = entry["first_frame"], entry["n_frames"]
     start, stop, _ = slice(start, stop).indices(n)
-    frames = list(islice(read_frames(path, dataset["fps"], dataset["size"]), first + start, first + stop))
+    pictures = read_frames(path, dataset["fps"], dataset["size"], interpolation=interpolation)
+    frames = list(islice(pictures, first + start, first + stop))
     if len(frames) != stop - start:
         raise ValueError(f"{path}: ends before frame {first + stop}, unlike when {about} was made; extract again")
     return np.stack(frames)

@@ -22,7 +22,6 @@ from visual_attention.experiment.runs import run_cell
 from visual_attention.options import MODELS, Options
 from visual_attention.presentation import pictures
 from visual_attention.util import checks, drawing
-from visual_attention.util.extractors import EXTRACTORS
 from visual_attention.util.metrics import grid_side
 
 OPTIONS_OF_MODEL_OR_DATA = (
@@ -37,7 +36,7 @@ class Arguments:
     """folder of class subfolders with videos, or of videos"""
     out: Path
     """folder of features/, a run of each model, and pictures"""
-    extractor: Literal[tuple(EXTRACTORS)] = "efficientnet-lite0"
+    extractor: str = "efficientnet-lite0"
     """network of the features; see visual-attention extract, which makes them if features/ is not there"""
     models: tuple[Literal[tuple(MODELS)], ...] = ("attention_lambda0", "average_pooled_lstm")
     """rows of Table 1 to train"""

@@ -15,22 +15,17 @@ from visual_attention.commands import command_line
 from visual_attention.experiment import budget
 from visual_attention.util.data_sets import with_videos
 from visual_attention.util.entries import entries_of_folders, entries_of_lists
-from visual_attention.util.extractors import EXTRACTORS, find_extractor, top5
-from visual_attention.util.features import (
-    check_features,
-    check_numbers,
-    default_workers,
-    extract,
-    frame_bytes,
-    network_rate,
-)
+from visual_attention.util.extractors import EXTRACTORS, FAMILIES, find_extractor, list_networks, top5
+from visual_attention.util.features import check_features, check_numbers, default_workers, extract, network_rate
 from visual_attention.util.lists_on_disk import DATA_LISTS
+from visual_attention.util.metrics import grid_side
 
 
 @dataclass(frozen=True)
 class Options:
-    extractor: Literal[tuple(EXTRACTORS)]
-    """pretrained network; docs/features.md says what its cubes are"""
+    extractor: str | None = None
+    """pretrained network: googlenet, efficientnet-lite0, timm:NAME or hub:OWNER/REPO:NAME; docs/features.md says what
+    their cubes are and how to choose"""
     videos: Path | None = None
     """folder of class subfolders with videos, or of videos, or that the lists' names start from"""
     out: Path | None = None
@@ -51,8 +46,12 @@ class Options:
     """processes, each with its copy of the network on one core; if not given, as many as cores, or 1 with a GPU"""
     cluster: str | None = None
     """address of a Dask scheduler, tcp://host:8786, whose workers do it and see the same files"""
+    layer: str | None = None
+    """a stage or block of a network of timm or the hub, such as blocks.5 (a wrong name lists them); without, the last
+    map"""
     hub_repo: Path | None = None
-    """googlenet offline: local copy of torch hub's pytorch/vision:v0.15.2"""
+    """googlenet and hub:OWNER/REPO:NAME offline: local copy of torch hub's repository, pytorch/vision:v0.15.2 or
+    OWNER/REPO"""
     weights: Path | None = None
     """weights file (state dict) instead of the pretrained download"""
     layers: Literal[1, 2] = 1
@@ -65,12 +64,20 @@ class Options:
     """order of a frame's numbers: by location, or as the released program reads them"""
     top5: Path | None = None
     """only print the five likeliest ImageNet classes of this picture, to check weights"""
+    list: str | None = None
+    """timm: only print its networks that can be extractors"""
 
 
 def main(options=None):
     options = options or command_line.parse(Options, __doc__)
-    extractor = find_extractor(options.extractor, options.hub_repo, options.weights, options.layers)
+    if options.list:
+        print(*list_networks(options.list), sep="\n")
+        return
+    if options.extractor is None:
+        raise ValueError(f"expected --extractor NAME, one of {', '.join([*EXTRACTORS, *FAMILIES.values()])}")
+    network = options.extractor, options.hub_repo, options.weights, options.layer, options.layers
     if options.top5:
+        extractor = find_extractor(*network)
         for number, name, probability in top5(extractor, options.top5):
             print(f"{number:4d}  {100 * probability:5.1f} %  {name or ''}".rstrip())
         return
@@ -88,13 +95,16 @@ def main(options=None):
         entries, class_names = entries_of_lists(lists, options.videos)
     else:
         entries, class_names = entries_of_folders(options.videos, options.split, options.fractions)
+    extractor = find_extractor(*network)  # after the videos, for a family's network is loaded here
     n_videos = len({entry.path for entry in entries})
     print(f"{n_videos} videos of {len(class_names)} classes", flush=True)
-    gb = frame_bytes(extractor, options.dtype) * options.fps / 1e9
-    print(f"a second of video takes {1000 * gb:.1f} MB of disk, an hour {3600 * gb:.1f} GB", flush=True)
+    sides = [(grid_side(n_locations), depth) for n_locations, depth in extractor.shapes]
+    cube = " and ".join(f"{K} × {K} × {depth}" for K, depth in sides)
+    mb = budget.second_mb(extractor, options.fps, options.dtype)
+    print(f"a second of video: {options.fps} cubes of {cube} in {options.dtype}, {mb:.1f} MB", flush=True)
     if options.cluster is None:
         workers = options.workers or default_workers(n_videos)
-        needed, free = budget.extraction_gb(workers, options.batch_size), budget.available_gb(Path())[0]
+        needed, free = budget.extraction_gb(workers, options.batch_size, extractor), budget.available_gb(Path())[0]
         print(f"{workers} worker(s): about {needed:.1f} GB of memory ({free:.1f} free)", flush=True)
     n_frames, seconds, processes, warnings = extract(
         entries,

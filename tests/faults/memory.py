@@ -17,6 +17,7 @@ from faults import Case, samples
 from visual_attention.experiment import budget
 from visual_attention.options import MODELS, Options
 from visual_attention.util.data_lists import write_lists
+from visual_attention.util.extractors import find_extractor
 from visual_attention.util.frame_table import FrameTableWriter
 from visual_attention.util.video import write_video
 
@@ -61,7 +62,7 @@ def cases(count, seed, folder, groups=GROUPS):
             status, peak = train(folder / "data", folder / f"run{number}", model, changes)
         else:
             n = EXTRACTIONS[group]
-            said = budget.extraction_gb(n, BATCH)
+            said = budget.extraction_gb(n, BATCH, find_extractor("efficientnet-lite0"))
             status, peak = extract(folder / "videos", folder / f"features{n}", n, count)
         yield case_of(status, peak, said, group)
 

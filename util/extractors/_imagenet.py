@@ -1,9 +1,12 @@
 """The ImageNet classes of a picture, which show whether a network's weights are the right ones."""
 
+import importlib
 import warnings
 from pathlib import Path
 
 import numpy as np
+
+from visual_attention.util.extractors._network import import_torch, without_operators
 
 
 def class_names():
@@ -11,16 +14,16 @@ def class_names():
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Failed to load image Python extension")
         try:
-            from torchvision.models import GoogLeNet_Weights
-        except (ImportError, RuntimeError):  # not installed, or made for another torch
+            models = without_operators(import_torch(), lambda: importlib.import_module("torchvision.models"))
+        except (ImportError, RuntimeError):  # not installed, or of another time than torch
             return None
-    return GoogLeNet_Weights.IMAGENET1K_V1.meta["categories"]
+    return models.GoogLeNet_Weights.IMAGENET1K_V1.meta["categories"]
 
 
 def top5(extractor, path):
     """The five likeliest classes of a picture: (number, name or None, probability), likeliest first.
 
-    FileNotFoundError, ValueError: the file does not exist or is not a picture.
+    FileNotFoundError, ValueError: the file does not exist or is not a picture, or the network has not these classes.
     """
     from PIL import Image
 
@@ -32,7 +35,13 @@ def top5(extractor, path):
             picture = np.asarray(image.convert("RGB").resize(sides, Image.Resampling.BICUBIC))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's, of a damaged file
         raise ValueError(f"{path}: is not a picture; expected a JPEG, a PNG or the like ({error})") from error
-    logits = extractor.classify(picture[None].copy())[0].astype(float)
+    logits = extractor.classify(picture[None].copy())
+    if logits is None:
+        raise ValueError(
+            f"extractor {extractor.name}: layer {extractor.layer!r} gives no ImageNet classes; --top5 expects a whole "
+            "network with a thousand; leave --layer out, or choose another"
+        )
+    logits = logits[0].astype(float)
     probs = np.exp(logits - logits.max())
     probs /= probs.sum()
     names = class_names()

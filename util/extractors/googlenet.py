@@ -3,21 +3,24 @@
 Its finer layer is inception4e, 14 x 14 x 832.
 """
 
+import functools
 import os
 import warnings
 from pathlib import Path
 
 from visual_attention.util.extractors._network import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
     Network,
     evaluation_mode,
-    frames_to_tensor,
     import_torch,
     load_weights,
+    normalised,
+    without_operators,
 )
 
 HUB = "pytorch/vision:v0.15.2"  # the last release whose Python files run without compiled operators of the same torch
 WEIGHTS = "googlenet-1378be20.pth"
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def weights_file(hub_repo):
@@ -41,7 +44,8 @@ def build(torch, device, hub_repo, weights):
         warnings.filterwarnings("ignore", message="Failed to load image Python extension")
         try:
             # Without validation, a cached repository is used without asking GitHub.
-            model = torch.hub.load(repo, "googlenet", source=source, skip_validation=True, **kwargs)
+            load = functools.partial(torch.hub.load, repo, "googlenet", source=source, skip_validation=True, **kwargs)
+            model = without_operators(torch, load)
         except (OSError, RuntimeError, ImportError) as error:
             raise OSError(
                 f"torch hub cannot load googlenet from {repo} ({error}); offline use --hub-repo DIR, a copy of {HUB}, "
@@ -55,13 +59,11 @@ def build(torch, device, hub_repo, weights):
     for name in ("inception4e", "inception5b"):
         layer = getattr(model, name)
         layer.register_forward_hook(lambda module, inputs, output, name=name: tapped.update({name: output}))
-    mean = torch.tensor(IMAGENET_MEAN, device=device).view(3, 1, 1)
-    std = torch.tensor(IMAGENET_STD, device=device).view(3, 1, 1)
 
     @torch.inference_mode()
     def forward(frames):
-        x = frames_to_tensor(torch, frames, device)
-        logits = model((x / 255 - mean) / std)  # transform_input turns this normalisation into that of the weights
+        # transform_input turns this normalisation into that of the weights
+        logits = model(normalised(torch, frames, device, IMAGENET_MEAN, IMAGENET_STD))
         return tapped.pop("inception5b"), logits, tapped.pop("inception4e")
 
     return forward
