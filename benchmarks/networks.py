@@ -25,9 +25,9 @@ from visual_attention.util.extractors import find_extractor
 from visual_attention.util.metrics import grid_side
 
 NETWORKS = (
-    "mobilenetv3_large_100", "tf_efficientnet_lite0", "efficientnet_b0", "resnet18", "resnet50", "regnety_032",
-    "convnext_tiny", "swin_tiny_patch4_window7_224", "coatnet_0_rw_224", "vit_tiny_patch16_224",
-    "vit_small_patch16_224", "vit_base_patch16_224", "vit_small_patch14_dinov2", "vit_small_patch16_dinov3",
+    "mobilenetv3_large_100", "tf_efficientnet_lite0", "efficientnet_b0", "densenet121", "resnet50", "convnext_tiny",
+    "swin_tiny_patch4_window7_224", "coatnet_0_rw_224", "vit_small_patch16_224", "vit_base_patch16_224",
+    "vit_small_patch16_dinov3",
 )  # fmt: skip
 CORES = 2
 
