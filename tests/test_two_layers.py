@@ -21,7 +21,7 @@ from visual_attention.util.data_handler import DataHandler
 from visual_attention.util.data_lists import write_class_names, write_lists
 from visual_attention.util.embedded import DEPTH, extract_cubes, make_embedded, render_video
 from visual_attention.util.entries import Entry
-from visual_attention.util.extractors import find_extractor
+from visual_attention.util.extractors import EXTRACTORS, find_extractor
 from visual_attention.util.features import extract
 from visual_attention.util.frame_table import (
     FINE,
@@ -150,7 +150,7 @@ def test_efficientnet_at_two_strides():
     coarse, fine = extractor(frames)
     np.testing.assert_array_equal(coarse, find_extractor("efficientnet-lite0")(frames))
     model = EfficientNet.from_name("efficientnet-lite0")
-    model.load_state_dict(torch.load(extractor.weights_file(), map_location="cpu", weights_only=True))
+    model.load_state_dict(torch.load(EXTRACTORS["efficientnet-lite0"].weights_file(None), map_location="cpu", weights_only=True))
     model.eval()
     with torch.inference_mode():
         x = (torch.from_numpy(frames).permute(0, 3, 1, 2) - 127.0) / 128
