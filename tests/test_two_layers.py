@@ -150,7 +150,8 @@ def test_efficientnet_at_two_strides():
     coarse, fine = extractor(frames)
     np.testing.assert_array_equal(coarse, find_extractor("efficientnet-lite0")(frames))
     model = EfficientNet.from_name("efficientnet-lite0")
-    model.load_state_dict(torch.load(EXTRACTORS["efficientnet-lite0"].weights_file(None), map_location="cpu", weights_only=True))
+    weights = EXTRACTORS["efficientnet-lite0"].weights_file(None)
+    model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     model.eval()
     with torch.inference_mode():
         x = (torch.from_numpy(frames).permute(0, 3, 1, 2) - 127.0) / 128
