@@ -80,17 +80,19 @@ def measure(n_locations, arguments):
     for name, model in models.items():
         o, took = model.options, np.median(times[name])
         read = {"soft": n_locations, "hybrid": o.top_k, "hard": 1}[o.focus] * a.ctx_dim * 2
-        rows.append([n_locations, name, f"{1e6 * took / index.size:.1f}", f"{took / soft:.2f}", f"{read / 1e3:,.1f}"])
+        rows.append([name, f"{1e6 * took / index.size:.1f}", f"{took / soft:.2f}", f"{read / 1e3:,.1f}"])
     cube = n_locations * a.ctx_dim * 2
-    rows.append([n_locations, "mean cube", f"{1e6 * np.median(of_mean) / n_frames:.1f}", "", f"{cube / 1e3:,.1f}"])
+    rows.append(["mean cube", f"{1e6 * np.median(of_mean) / n_frames:.1f}", "", f"{cube / 1e3:,.1f}"])
     return rows
 
 
 def main():
     arguments = tyro.cli(Arguments, description=__doc__)
-    body = [row for n_locations in arguments.locations for row in measure(n_locations, arguments)]
-    print(f"medians of {arguments.turns} turns; load {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores")
-    print(markdown(["L", "", "µs", "of soft", "kB"], body))
+    for n_locations in arguments.locations:
+        body = measure(n_locations, arguments)
+        load = f"load {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores"
+        print(f"L = {n_locations}; medians of {arguments.turns} turns; {load}")
+        print(markdown(["", "µs", "of soft", "kB"], body), flush=True)
 
 
 if __name__ == "__main__":
