@@ -93,8 +93,10 @@ class JaxFunction:
     @functools.cached_property
     def translated(self):
         """The two parts of the rewritten graph (`split_tables`) as functions that JAX can trace, by name."""
-        with pytensor.config.change_flags(traceback__limit=0), shapes_of_types():
-            graph = FunctionGraph([*self.inputs, *self.shared], self.complete(self.outputs), clone=True)
+        with pytensor.config.change_flags(traceback__limit=0):
+            with shapes_of_types():
+                outputs = self.complete(self.outputs)
+            graph = FunctionGraph([*self.inputs, *self.shared], outputs, clone=True)
             frames = graph.inputs[: self.n_tables]
             rewrite(graph, frames, predicts=not self.updated)
             return {name: jax_funcify(part) for name, part in split_tables(graph, frames).items()}

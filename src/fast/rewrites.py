@@ -118,7 +118,10 @@ def features_of_cubes(fgraph, node):
 def largest_weights(fgraph, node):
     """The first k columns of an argsort of -x become the kernel that looks for no more than them."""
     sort, out = node.inputs[0].owner, node.outputs[0]
-    if not (sort and isinstance(sort.op, ArgSortOp) and out.type.ndim == 2 and sort.inputs[1].data in (1, -1)):
+    if not (sort and isinstance(sort.op, ArgSortOp) and out.type.ndim == 2):
+        return None
+    axis = sort.inputs[1].data if len(sort.inputs) > 1 else sort.op.axis  # an input until PyTensor 3.0
+    if axis not in (1, -1):
         return None
     rows, columns = indices_from_subtensor(node.inputs[1:], node.op.idx_list)
     is_first_columns = rows == slice(None) and columns.start is None and columns.step is None and out.type.shape[1]
