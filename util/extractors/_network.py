@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -147,7 +148,9 @@ def without_operators(torch, load):
     """
     while True:
         try:
-            return load()
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Failed to load image Python extension")
+                return load()
         except RuntimeError as error:
             lacking = re.fullmatch(r"operator torchvision::(\w+) does not exist", str(error))
             if not lacking:
