@@ -23,7 +23,7 @@ def predictions(model, data, order=None):
         order, (size, capacity) = np.arange(data.n_windows), batch_size(model.options, data.index)
     else:
         size = model.options.batch_size
-        capacity = rounded_up(frames_of_batches(data.index, order, size))
+        capacity = min(len(data.index) * size, rounded_up(frames_of_batches(data.index, order, size)))
     for batch in read_ahead(data.batches(order, size, capacity=capacity)):
         probs, alpha = model.predict(batch)
         n = len(batch.windows)

@@ -1,7 +1,6 @@
 """The ImageNet classes of a picture, which show whether a network's weights are the right ones."""
 
 import importlib
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,10 @@ from visual_attention.util.extractors._network import import_torch, without_oper
 
 def class_names():
     """Names of ImageNet's thousand classes in the order of the logits; None without a usable torchvision."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Failed to load image Python extension")
-        try:
-            models = without_operators(import_torch(), lambda: importlib.import_module("torchvision.models"))
-        except (ImportError, RuntimeError):  # not installed, or of another time than torch
-            return None
+    try:
+        models = without_operators(import_torch(), lambda: importlib.import_module("torchvision.models"))
+    except (ImportError, RuntimeError):  # not installed, or of another time than torch
+        return None
     return models.GoogLeNet_Weights.IMAGENET1K_V1.meta["categories"]
 
 

@@ -149,6 +149,7 @@ def without_operators(torch, load):
     while True:
         try:
             with warnings.catch_warnings():
+                # a torchvision that was built for another torch still has its models
                 warnings.filterwarnings("ignore", message="Failed to load image Python extension")
                 return load()
         except RuntimeError as error:

@@ -5,7 +5,6 @@ Its finer layer is inception4e, 14 x 14 x 832.
 
 import functools
 import os
-import warnings
 from pathlib import Path
 
 from visual_attention.util.extractors._network import (
@@ -39,18 +38,15 @@ def build(torch, device, hub_repo, weights):
     kwargs = {"weights": "IMAGENET1K_V1"}
     if weights is not None:
         kwargs = {"weights": None, "transform_input": True, "aux_logits": False, "init_weights": False}
-    with warnings.catch_warnings():
-        # A torchvision without operators for this torch still has its models.
-        warnings.filterwarnings("ignore", message="Failed to load image Python extension")
-        try:
-            # Without validation, a cached repository is used without asking GitHub.
-            load = functools.partial(torch.hub.load, repo, "googlenet", source=source, skip_validation=True, **kwargs)
-            model = without_operators(torch, load)
-        except (OSError, RuntimeError, ImportError) as error:
-            raise OSError(
-                f"torch hub cannot load googlenet from {repo} ({error}); offline use --hub-repo DIR, a copy of {HUB}, "
-                "and --weights FILE"
-            ) from error
+    try:
+        # Without validation, a cached repository is used without asking GitHub.
+        load = functools.partial(torch.hub.load, repo, "googlenet", source=source, skip_validation=True, **kwargs)
+        model = without_operators(torch, load)
+    except (OSError, RuntimeError, ImportError) as error:
+        raise OSError(
+            f"torch hub cannot load googlenet from {repo} ({error}); offline use --hub-repo DIR, a copy of {HUB}, "
+            "and --weights FILE"
+        ) from error
     if weights is not None:
         load_weights(torch, model, weights, leave_out=("aux1.", "aux2."))
     evaluation_mode(torch, model, device)
