@@ -56,5 +56,6 @@ setup(
             *["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.17", "scikit-learn>=1.4", "av>=15"],
             *["distributed>=2025.1", "nbclient>=0.10", "ipykernel>=6.29"],  # the latter two run the notebooks
         ],
+        "docs": ["sphinx>=9.0", "myst-nb>=1.4", "sphinx-autodoc2>=0.5", "furo>=2025.12.19"],  # scripts/docs.sh
     },
 )

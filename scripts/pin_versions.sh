@@ -7,7 +7,7 @@ command -v uv > /dev/null || { echo "error: uv is not installed; pip install uv"
     echo "# Versions that passed the tests, for Python 3.11 and later. Written by scripts/pin_versions.sh; do not edit."
     # torch pins its CUDA libraries itself, and differs between builds
     echo "torch==2.13.0" | uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate \
-        --extra test --extra extract --extra cluster --constraint - setup.py |
+        --extra test --extra extract --extra cluster --extra docs --constraint - setup.py |
         grep -Ev '^(nvidia-|cuda-|triton)'
 } > constraints.txt.part
 mv constraints.txt.part constraints.txt
