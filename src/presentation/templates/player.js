@@ -9,7 +9,7 @@ const COLOURS = ["#0b62a8", "#c8501e", "#1a8a5a", "#a8428c", "#8a6d00", "#3f3f3f
 const DASHES = [[], [6, 3], [2, 2]];
 
 const element = (id) => document.getElementById(id);
-const percent = (share) => `${Math.round(100 * share)} %`;
+const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
 const state = {
@@ -17,11 +17,12 @@ const state = {
   playing: false,
   style: "light",
   byHand: false,
+  complete: true, // whether all windows are computed
   spot: { row: (PAGE.sides[0] - 1) / 2, column: (PAGE.sides[0] - 1) / 2, width: 2 },
 };
 let video = null; // see `openVideo`
 let panels = []; // of the chosen models, see `openPanel`
-let params = []; // of each model, name -> {shape, values}; null if a glimpse cannot be given to it
+let models = []; // of the page, with params: name -> {shape, values}, or null if no glimpse can be given by hand
 
 // ---------------------------------------------------------------- numbers of a video and of its models
 
@@ -72,7 +73,7 @@ const trueNames = (about) => about.true.map((c) => PAGE.classes[c]).join(" + ") 
 function openPanel(number) {
   const root = element("panel").content.firstElementChild.cloneNode(true);
   const part = (name) => root.querySelector(name);
-  const model = PAGE.models[number];
+  const model = models[number];
   const seen = video.models[number];
   const panel = {
     root,
@@ -81,9 +82,9 @@ function openPanel(number) {
     picture: part(".stage canvas"),
     curves: part(".curves"),
     ...seen, // probs, alpha, full, steps
-    params: params[number],
+    params: model.params,
     states: null, // initial states of the windows, for a glimpse by hand
-    given: null, // {probs, steps (m)} under the glimpse by hand
+    given: null, // under the glimpse by hand: weights (L), windows (steps of each), steps (m), probs (C)
     classes: [], // those that are drawn in colour
   };
   part("h2").textContent = model.title;
@@ -122,7 +123,8 @@ function showVerdicts(panel) {
   line.append(`, true ${trueNames(video)}`);
   const given = panel.part(".given");
   given.hidden = !panel.given;
-  if (panel.given) given.replaceChildren("your spotlight: ", bold(verdict(panel.given.probs)));
+  given.setAttribute("aria-busy", !state.complete);
+  if (panel.given) given.replaceChildren("your spotlight: ", bold(verdict(panel.given.probs)), state.complete ? "" : " …");
   panel.part(".reason").hidden = !(state.byHand && panel.model.reason);
 }
 
@@ -210,7 +212,7 @@ function drawFrame(panel) {
       for (let j = 0; j < 3; j++) {
         const dark = 0.25 * (0.5 * grey + 0.5 * data[k + j]);
         data[k + j] = heat
-          ? (1 - light[p]) * 0.7 * grey + light[p] * 255 * clamp(3 * light[p] - j, 0, 1) // red, then green, then blue
+          ? (1 - 0.8 * light[p]) * 0.7 * grey + 0.8 * light[p] * 255 * clamp(3 * light[p] - j, 0, 1) // red, green, blue
           : dark + light[p] * (1.1 * data[k + j] + 25 - dark);
       }
     }
@@ -291,9 +293,9 @@ function showShare(panel) {
 
 function showFrame() {
   element("frame").value = state.t;
-  const text = `frame ${video.rows[state.t] + 1} of ${video.nFrames}`;
-  element("frame").setAttribute("aria-valuetext", text);
-  element("place").textContent = text;
+  const row = video.rows[state.t] + 1;
+  element("frame").setAttribute("aria-valuetext", `frame ${row} of ${video.nFrames}`);
+  element("place").textContent = `${row} / ${video.nFrames}`;
   for (const panel of panels) {
     drawFrame(panel);
     drawCurves(panel);
@@ -301,19 +303,46 @@ function showFrame() {
   }
 }
 
-// Computes all models under the glimpse by hand, or goes back to their own.
-function showGlimpse() {
+// Computes the models under the glimpse by hand, or goes back to their own. The windows whose steps are shown come
+// first: their mean is the class until all windows are computed, in slices between which the page reacts.
+let computation = 0;
+async function showGlimpse() {
+  const mine = ++computation;
   const { row, column, width } = state.spot;
-  const K = PAGE.sides[0];
-  for (const panel of panels) {
-    panel.given = null;
-    if (state.byHand && panel.params) {
-      const model = { params: panel.params, options: panel.model.options };
-      panel.states ??= initialStates(model, video.cubes, video.windows);
-      const weights = spotlight(row, column, width, K);
-      const { steps, probs } = underGlimpse(model, video.cubes, video.windows, panel.states, weights);
-      panel.given = { weights, probs, steps: video.places.map(([window, step]) => steps[window][step]) };
+  const weights = spotlight(row, column, width, PAGE.sides[0]);
+  for (const panel of panels) panel.given = state.byHand && panel.params ? { weights, windows: [], probs: null } : null;
+  const given = panels.filter((panel) => panel.given);
+  const shown = [...new Set(video.places.map(([window]) => window))];
+  for (const panel of given) {
+    panel.states ??= initialStates(panel.model, video.cubes, video.windows);
+    panel.given.seen = seenFrames(panel.model, video.cubes, weights);
+    for (const w of shown) computeWindow(panel, w);
+    panel.given.steps = video.places.map(([window, step]) => panel.given.windows[window][step]);
+  }
+  state.complete = given.length === 0;
+  showResult();
+  if (state.complete) return;
+  let began = performance.now();
+  for (const w of video.windows.keys()) {
+    for (const panel of given) if (!panel.given.windows[w]) computeWindow(panel, w);
+    if (performance.now() - began > 12) {
+      await new Promise(requestAnimationFrame);
+      if (mine !== computation) return; // the spotlight has moved, or the video or the models have changed
+      began = performance.now();
     }
+  }
+  state.complete = true;
+  showResult();
+}
+
+function computeWindow({ model, given, states }, w) {
+  given.windows[w] = windowSteps(model, given.seen, video.windows[w], states[w]);
+}
+
+function showResult() {
+  for (const panel of panels) {
+    // the windows that are computed; others are holes of the array
+    if (panel.given) panel.given.probs = videoProbabilities(panel.model.options, Object.values(panel.given.windows));
     chooseClasses(panel);
     showSpot(panel);
   }
@@ -512,7 +541,9 @@ function fillControls() {
 }
 
 async function start() {
-  params = await Promise.all(PAGE.models.map((model) => model.params && unpackAll(model.params)));
+  models = await Promise.all(
+    PAGE.models.map(async (model) => ({ ...model, params: model.params && (await unpackAll(model.params)) })),
+  );
   fillControls();
   await showVideo(0);
 }
