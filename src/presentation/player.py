@@ -51,6 +51,7 @@ def choose_videos(probs, data, chosen=()):
 
     probs: class probabilities of all videos (videos, C).
     """
+    chosen = list(dict.fromkeys(chosen))
     right_first = pictures.right_and_wrong(probs, data, n=len(probs))
     right = [int(k) for k in right_first if k not in chosen and pictures.is_right(data, k, probs[k])]
     wrong = [int(k) for k in right_first if k not in chosen and k not in right]
