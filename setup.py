@@ -26,7 +26,7 @@ setup(
     package_dir=FOLDERS,
     package_data={
         "visual_attention.data_lists": ["README.md", "**/*.txt"],
-        "visual_attention.presentation": ["templates/*.html"],
+        "visual_attention.presentation": ["templates/*.html", "templates/*.js"],
     },
     entry_points={"console_scripts": ["visual-attention = visual_attention.commands:main"]},
     # Lower bounds are tested too: scripts/test_lowest.sh
@@ -55,6 +55,7 @@ setup(
         "test": [
             *["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.17", "scikit-learn>=1.4", "av>=15"],
             *["distributed>=2025.1", "nbclient>=0.10", "ipykernel>=6.29"],  # the latter two run the notebooks
+            "playwright>=1.49",  # drives Chromium, which comes from elsewhere: Debian's package chromium
         ],
         "docs": ["sphinx>=9.0", "myst-nb>=1.4", "sphinx-autodoc2>=0.5", "furo>=2025.12.19"],  # scripts/docs.sh
     },

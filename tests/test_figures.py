@@ -38,13 +38,17 @@ def data(tmp_path_factory):
     return make_embedded(tmp_path_factory.mktemp("embedded") / "data", seed=1, videos_per_class=(1, 1, 1), workers=1)
 
 
-def make_run(folder, data, options, tested=True):
-    """A run that was not trained: initial parameters, with location weights times 4 for sharper glimpses."""
+def make_run(folder, data, options, tested=True, scale=1):
+    """A run that was not trained: initial parameters, with location weights times 4 for sharper glimpses.
+
+    scale: factor of all other parameters.
+    """
     part = load_part(data, "test", options)
     run_folder.open_run(folder, options, part.digest(), data)
     model = model_for(options, part.table.dtype)
-    for name in location_weights(options):
-        model.tparams[name].set_value(4 * np.asarray(model.tparams[name].get_value()))
+    location = location_weights(options) if options.pooling == "attention" else ()
+    for name, variable in model.tparams.items():
+        variable.set_value((4 if name in location else scale) * np.asarray(variable.get_value()))
     parameters.write_params(folder / "model.npz", model, [])
     if tested:
         evaluate_run(model, folder, part, {})
@@ -210,7 +214,7 @@ def test_study_changes_location_weights_alone_until_the_class_is_right(tmp_path,
         stages = study.study(run, part, k, seed=3, lrate=0.1, most=99)
         if stages["optimised"].right:
             break
-    expected, rows, alpha = watch(trained_model(run, part.table.dtype), part, k)
+    expected, rows, alpha, *_ = watch(trained_model(run, part.table.dtype), part, k)
     after, before = parameters.params_of(models[-1]), parameters.read_arrays(run / "model.npz")
     for name, value in after.items():
         assert np.array_equal(value, before[name]) == (name != "decoder_W_loc")
@@ -242,7 +246,8 @@ def test_page(runs):
     assert path == runs / "figures.html" and set(seconds) >= {"frame_rates", "penalty", "given_glimpse", "numbers"}
     # self-contained: the pictures are inside the page, and nothing is fetched
     sources = re.findall(r'(?:src|href)="([^"]*)"', text)
-    assert all(source.startswith(("data:image/png;base64,", "#")) for source in sources) and "<script" not in text
+    assert all(source.startswith(("data:image/png;base64,", "#", "player.html")) for source in sources)
+    assert "<script" not in text
     studies = ["glimpse_study_attention_lambda0", "glimpse_study_attention_mlp_lambda0"]
     pictures = {file.name: Image.open(file).size for file in out.glob("*.png")}
     assert text.count("<img ") == len(pictures) >= 11

@@ -113,7 +113,7 @@ def test_loaded_run_predicts_the_same(undisturbed, data_folder):
     np.testing.assert_allclose(probs[:, 1], [float(row["back"]) for row in rows], atol=1e-6)
     assert share is None
     for k in (0, int(np.argmax(data.lists.frame_numbers))):
-        video_probs, frames, alpha = watch(model, data, k)
+        video_probs, frames, alpha, *_ = watch(model, data, k)
         np.testing.assert_allclose(video_probs, probs[k], atol=1e-6)
         assert frames.tolist() == list(range(data.lists.frame_numbers[k]))
         np.testing.assert_allclose(alpha.sum(axis=1), 1, atol=1e-5)
@@ -232,7 +232,7 @@ def test_watch_sees_each_frame_once(data_folder, undisturbed, fps, stride):
     options = load_options(undisturbed)[0].replace(fps=fps, testing_stride=stride)
     data, model = load_part(data_folder, "test", options), trained_model(undisturbed, "float32")
     k = int(np.argmax(data.lists.frame_numbers))
-    _, frames, alpha = watch(model, data, k)
+    _, frames, alpha, *_ = watch(model, data, k)
     assert set(np.diff(frames)) == {30 // fps} and frames[0] == 0 and len(alpha) == len(frames)
 
 

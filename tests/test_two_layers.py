@@ -15,7 +15,7 @@ from visual_attention.experiment.data import check_data, data_options, load_cove
 from visual_attention.experiment.parameters import trained_model
 from visual_attention.experiment.runs import run_cell
 from visual_attention.options import Options
-from visual_attention.presentation import pictures
+from visual_attention.presentation import pictures, player
 from visual_attention.util import drawing
 from visual_attention.util.data_handler import DataHandler
 from visual_attention.util.data_lists import write_class_names, write_lists
@@ -269,6 +269,10 @@ def test_a_run_on_two_layers_and_its_pictures(embedded, tmp_path):
     one_row = pictures.WatchedVideo(**vars(watched) | {"alpha": watched.alpha[:, :49]}).strip()
     assert watched.strip().height - one_row.height == drawing.TILE + 4  # a row for each layer
     assert watched.movie().shape[2] == 3 * 224 + 2 * 4
+    page = player.page("", {"attention_mlp_lambda0": model}, test, [0], lambda k: None)
+    (seen,) = page["videos"][0]["models"]
+    assert page["sides"] == [7, 14] and seen["alpha"]["shape"] == [len(watched.rows), 245] and len(seen["full"]) == 2
+    assert page["models"][0]["reason"] == "A glimpse of two resolutions cannot be given by hand."
     with pytest.raises(ValueError, match="option fine_dim is 9; expected 64 for these data"):
         check_data(options.replace(fine_dim=9), test)
 

@@ -1,4 +1,4 @@
-"""The whole job on any folder of videos: features, attention and mean-pooled models, predictions, pictures.
+"""The whole job on any folder of videos: features, attention and mean-pooled models, predictions, pictures, a player.
 
     visual-attention classify --videos DIR --out DIR
 
@@ -20,7 +20,7 @@ from visual_attention.experiment.data import data_options, load_parts
 from visual_attention.experiment.parameters import trained_model
 from visual_attention.experiment.runs import run_cell
 from visual_attention.options import MODELS, Options
-from visual_attention.presentation import pictures
+from visual_attention.presentation import pictures, player
 from visual_attention.util import checks, drawing
 from visual_attention.util.metrics import grid_side
 
@@ -35,7 +35,7 @@ class Arguments:
     videos: Path
     """folder of class subfolders with videos, or of videos"""
     out: Path
-    """folder of features/, a run of each model, and pictures"""
+    """folder of features/, a run of each model, pictures, and player.html"""
     extractor: str = "efficientnet-lite0"
     """network of the features; see visual-attention extract, which makes them if features/ is not there"""
     models: tuple[Literal[tuple(MODELS)], ...] = ("attention_lambda0", "average_pooled_lstm")
@@ -66,6 +66,7 @@ def main():
             sys.exit(status)
     found = data_options(features)
     grid_side(found["n_locations"])  # pictures come last: what they lack should be said before training
+    models, all_probs = {}, {}
     for name in arguments.models:
         options = arguments.options.replace(**MODELS[name], **found)
         data = load_parts(features, options)
@@ -76,3 +77,9 @@ def main():
         probs = run_folder.load_predictions(run, len(test.labels))
         drawing.save(pictures.sheet(model, test, probs, name, n=4), run / "videos.png")
         print(f"{run}/predictions.csv, {run}/videos.png")
+        models[name], all_probs[name] = model, probs
+    models = {name: models[name] for name in player.in_order(models)}
+    videos = player.choose_videos(all_probs[next(iter(models))], test)
+    path = arguments.out / "player.html"
+    player.make_player(path, arguments.videos.name, models, test, videos, lambda k: pictures.read_frames(test, k))
+    print(path)

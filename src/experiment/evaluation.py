@@ -4,6 +4,7 @@ In the paper both are averages. Options last_n and video_score select what the r
 """
 
 from itertools import zip_longest
+from typing import NamedTuple
 
 import numpy as np
 
@@ -97,28 +98,64 @@ def class_table(options, video_probs, labels, names):
     ]
 
 
-def watch(model, data, k):
-    """What the model does with video k.
+class Watched(NamedTuple):
+    """What a model does with a video. Glimpses come from as few windows, one after another, as contain every frame."""
 
-    Returns its class probabilities (C,) over all windows; the frames that the model sees (m,), counted from the video's
-    first; and the glimpse at each of them (m, L), or None for a model without attention. Glimpses come from as few
-    windows, one after another, as contain every frame.
-    """
+    probs: np.ndarray  # (C,), class probabilities over all windows
+    rows: np.ndarray  # (m,), frames that the model sees, counted from the video's first
+    alpha: np.ndarray | None  # (m, L), the glimpse at each of them, or None for a model without attention
+    steps: np.ndarray  # (m, C), class probabilities at each of them
+    places: np.ndarray  # (m, 2), where each of them was seen: the window, counted from the video's first, and the step
+
+
+def watch(model, data, k):
+    """What the model does with video k."""
+    return watch_videos(model, data, [k])[0]
+
+
+def watch_videos(model, data, videos):
+    """What the model does with each of these videos; their windows share batches, so that less is compiled."""
+    windows = {k: windows_of(data, k) for k in videos}
+    chosen = {w for k in videos for w in covering(data, windows[k])}
+    total, seen = {k: np.zeros(model.options.n_actions) for k in videos}, {}
+    for batch, probs, alpha in predictions(model, data, np.concatenate(list(windows.values()))):
+        for i, (w, scores) in enumerate(zip(batch, window_scores(model.options, probs), strict=True)):
+            total[data.video[w]] += scores
+            if w in chosen:
+                seen[w] = probs[:, i], None if alpha is None else alpha[:, i]
+    watched = []
+    for k in videos:
+        first, steps = {}, {}  # frame -> what is seen of it in the first window that has it
+        for number, w in enumerate(windows[k]):
+            for t, row in enumerate(data.index[:, w] if w in chosen else ()):
+                if row not in first:
+                    first[row] = number, t
+                    steps[row] = [None if values is None else values[t] for values in seen[w]]
+        rows = np.array(sorted(first))
+        probs, alpha = ([steps[row][j] for row in rows] for j in range(2))
+        watched.append(
+            Watched(
+                probs=total[k] / len(windows[k]),
+                rows=rows - data.index[:, windows[k]].min(),
+                alpha=None if alpha[0] is None else np.stack(alpha),
+                steps=np.stack(probs),
+                places=np.array([first[row] for row in rows]),
+            )
+        )
+    return watched
+
+
+def windows_of(data, k):
+    """The windows of video k in the order of their first frames."""
     windows = np.flatnonzero(data.video == k)
-    windows = windows[np.argsort(data.index[0, windows])]
-    # windows in step with the first, each the latest that leaves no frame out
+    return windows[np.argsort(data.index[0, windows])]
+
+
+def covering(data, windows):
+    """As few of a video's windows as contain every frame: in step with the first, each as late as leaves none out."""
     in_step = [w for w in windows if (data.index[0, w] - data.index[0, windows[0]]) % data.skip == 0]
     chosen = [in_step[0]]
     for w, after in zip_longest(in_step[1:], in_step[2:]):
         if after is None or data.index[0, after] > data.index[-1, chosen[-1]] + data.skip:
             chosen.append(w)
-    total, glimpse = np.zeros(model.options.n_actions), {}
-    for batch, probs, alpha in predictions(model, data, windows):
-        total += window_scores(model.options, probs).sum(axis=0)
-        for i, w in enumerate(batch):
-            if w in chosen:
-                for t, row in enumerate(data.index[:, w]):
-                    glimpse.setdefault(row, None if alpha is None else alpha[t, i])
-    rows = np.array(sorted(glimpse))
-    alpha = None if glimpse[rows[0]] is None else np.stack([glimpse[row] for row in rows])
-    return total / len(windows), rows - data.index[:, windows].min(), alpha
+    return chosen

@@ -72,7 +72,7 @@ def read_frames(data, k, root=None):
 
 def watch_video(model, data, k, frames):
     """Applies a model to video k of a part. frames: all frames of the video, (n, H, H, 3) uint8, or None."""
-    probs, rows, alpha = watch(model, data, k)
+    probs, rows, alpha, *_ = watch(model, data, k)
     return WatchedVideo(
         frames=None if frames is None else frames[rows],
         alpha=alpha,

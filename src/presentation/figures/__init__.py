@@ -15,7 +15,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Figure:
-    """What the page shows of a figure: picture, caption, table, note, in this order."""
+    """What the page shows of a figure: picture, caption, table, note, link, in this order."""
 
     caption: str
     picture: Path | None = None
@@ -26,6 +26,8 @@ class Figure:
     """head and body"""
     note: str = ""
     """a paragraph below the table"""
+    link: str = ""
+    """a page in the folder of the page of figures"""
 
 
 def figure_modules():

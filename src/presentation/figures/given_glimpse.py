@@ -124,9 +124,14 @@ def _read_glimpse(path, n_locations, maxlen):
 # ---------------------------------------------------------------- the model under a given glimpse
 
 
+def given_options(options):
+    """The options with attention `given` in place of the model's own."""
+    return options.replace(attention="given", focus="soft", n_layers_att=1)
+
+
 def model_given_glimpses(run):
     """The model of a run with attention `given` in place of its own."""
-    model = model_for(load_options(run)[0].replace(attention="given", focus="soft", n_layers_att=1), "float32")
+    model = model_for(given_options(load_options(run)[0]), "float32")
     load_params(model, Path(run, "model.npz"))
     return model
 

@@ -202,5 +202,5 @@ def set_params(model, params):
 
 def watch_stage(model, data, k, updates=0):
     """The model's output for video k as a Stage."""
-    probs, rows, alpha = watch(model, data, k)
+    probs, rows, alpha, *_ = watch(model, data, k)
     return Stage(probs, rows, alpha, pictures.is_right(data, k, probs), updates)
