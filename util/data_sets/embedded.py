@@ -3,22 +3,27 @@
 Its figures, scenes and features are in util/embedded/, which is imported only when they are needed.
 """
 
+import dataclasses
+
 from visual_attention.util.data_sets._data_set import RELEASED_UCF11, DataSet
 
 # Sizes that suit a small data set and two cores.
-SIZES = {"ctx_dim": 64, "dim": 64, "dim_out": 64, "batch_size": 32, "training_stride": 3}
+SIZES = {"ctx_dim": 64, "dim": 64, "dim_out": 64, "batch_size": 32, "training_stride": 2, "maxlen": 15, "fps": 15,
+         "n_layers_lstm": 1}  # fmt: skip
+VIDEOS_PER_CLASS = (40, 8, 40)
 
 
 def make(folder, workers=None):
     from visual_attention.util.embedded import make_embedded
 
-    make_embedded(folder, workers=workers)
+    make_embedded(folder, videos_per_class=VIDEOS_PER_CLASS, workers=workers)
 
 
-def render(seed, name, **about):
-    from visual_attention.util.embedded import render_video
+def render(about, name):
+    from visual_attention.util.embedded import Difficulty, render_video
 
-    return render_video(seed, name, **about)[0]
+    changed = {field.name: about[field.name] for field in dataclasses.fields(Difficulty) if field.name in about}
+    return render_video(about["seed"], name, Difficulty(**changed))[0]
 
 
 DATA_SET = DataSet(

@@ -13,6 +13,6 @@ evidence about real video.
 from .cubes import DEPTH, extract_cubes
 from .files import make_embedded
 from .movement import ACTIONS
-from .videos import render_video, video_name
+from .videos import Difficulty, render_video, video_name
 
-__all__ = ["ACTIONS", "DEPTH", "extract_cubes", "make_embedded", "render_video", "video_name"]
+__all__ = ["ACTIONS", "DEPTH", "Difficulty", "extract_cubes", "make_embedded", "render_video", "video_name"]
