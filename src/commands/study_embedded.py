@@ -3,8 +3,8 @@
     visual-attention study
 
 Makes embedded data sets that differ in the figures' height and in the spread of their places, trains the models on
-each with several seeds, and writes study.md, .json, .csv, .tex, and the figures study.png and study_shares.png. Finished
-runs are kept: interrupt it at any time, and start it again to continue. docs/embedded_study.md shows a result.
+each with several seeds, and writes study.md, .json, .csv, .tex, and the figures study.png and study_shares.png.
+Finished runs are kept: interrupt it at any time, and start it again to continue. docs/embedded_study.md shows a result.
 """
 
 import time
