@@ -87,8 +87,8 @@ def test_text_under_the_table_says_what_the_intervals_show(tmp_path):
     _, measured, shown = (tmp_path / "table1.md").read_text().split("\n\n")
     assert measured.startswith("20 test videos, 2 seeds; mean ± standard deviation over seeds.")
     assert shown.strip() == (
-        "Above Average pooled LSTM: Soft attention, λ = 0; Soft attention, λ = 1. Below Average pooled LSTM: Max pooled "
-        "LSTM. Not shown to differ from Average pooled LSTM: Softmax regression (full cube)."
+        "Above Average pooled LSTM: Soft attention, λ = 0; Soft attention, λ = 1. Below Average pooled LSTM: "
+        "Max pooled LSTM. Not shown to differ from Average pooled LSTM: Softmax regression (full cube)."
     )
 
 

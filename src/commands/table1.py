@@ -39,7 +39,7 @@ class Arguments:
     """whose hyper-parameters"""
     models: tuple[Literal[tuple(MODELS)], ...] = TABLE1
     """rows of the table; hard and hybrid attention only if named here"""
-    seeds: int = 3
+    seeds: int = 5
     """runs of each model"""
     quick: bool = False
     """one seed and three epochs, in separate folders: to see that everything works"""

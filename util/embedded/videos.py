@@ -7,13 +7,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from ..data_lists import PARTS
-from .figure import boxes_around, draw_figure, dress
+from .figure import boxes_around, draw_figure, dress, placed_strokes
 from .movement import ACTIONS, SIDE_VIEW, pose, skeleton
 from .paint import SIZE, SUPER
 from .scene import background, distractor
 
 FPS = 15
-LENGTHS = (11, 32)  # frames per video
+LENGTHS = (11, 24)  # frames per video
 PERIODS = (6.5, 11.0)  # frames from a pose to its return
 REACH = np.array([0.45, 0.5])  # heights from a figure's middle to its hand and to its crown
 SWAY = np.array([3.0, 1.5])  # pixels
@@ -85,7 +85,7 @@ def render_video(seed, name, difficulty=DEFAULT):
     scene = background(rng, *sides, horizon).resize(tuple(sides * SUPER), Image.Resampling.BILINEAR)
     least, most = difficulty.distractors
     distractors = [distractor(rng, horizon) for _ in range(rng.integers(least, most + 1))]
-    shadow = _shadow(height)
+    parts, shadow = placed_strokes(strokes, paints, scale * SUPER, feet * SUPER), _shadow(height)
 
     frames = np.empty((n, SIZE, SIZE, 3), np.uint8)
     for t in range(n):
@@ -95,7 +95,7 @@ def render_video(seed, name, difficulty=DEFAULT):
         for draw_distractor in distractors:
             draw_distractor(draw, t, camera[t])
         canvas.paste((15, 15, 25), tuple((feet[t] * SUPER - np.array(shadow.size) / 2).astype(int)), shadow)
-        draw_figure(draw, strokes, paints, t, scale * SUPER, feet[t] * SUPER)
+        draw_figure(draw, parts, t)
         frames[t] = np.asarray(canvas.reduce(SUPER))
     return frames, boxes_around(strokes, scale, feet)
 
