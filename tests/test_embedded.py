@@ -185,6 +185,7 @@ def test_difficulty_is_part_of_the_data_set_and_its_default_is_not(tiny, tmp_pat
     expected, _ = render_video(3, "jack/test_000", hard)
     np.testing.assert_array_equal(drawing.video_frames(folder, "jack/test_000", int(n[2])), expected)
     (folder / "dataset.json").write_text(json.dumps(about | {"spread": 7}))
+    (folder / "SHA256SUMS").unlink()
     with pytest.raises(ValueError, match=r"dataset.json: spread of the embedded data set is 7; expected a number from"):
         drawing.video_frames(folder, "jack/test_000", int(n[2]))
 

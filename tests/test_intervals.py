@@ -48,8 +48,9 @@ def test_seeds_that_differ_widen_the_interval():
     assert wide > 1.5 * narrow
 
 
-def test_coverage():
-    """Of 200 experiments with known truth, about 95 % have it in their intervals; both videos and seeds vary."""
+def test_coverage(monkeypatch):
+    """Of 100 experiments with known truth, about 95 % have it in their intervals; both videos and seeds vary."""
+    monkeypatch.setattr(intervals, "RESAMPLES", 300)
     rng, videos, seeds, covered = np.random.default_rng(3), 120, 4, 0
     names = [f"v{k}" for k in range(videos)]
 
@@ -60,11 +61,11 @@ def test_coverage():
     def truth(skill):
         return 100 * norm.cdf(skill / np.sqrt(1 + 0.25 + 0.04 + 0.25))
 
-    for _ in range(200):
+    for _ in range(100):
         difficulty = rng.normal(0, 1, videos)
         low, high = (resample(runs(0.3, difficulty), 0) - resample(runs(0, difficulty), 1)).interval()
         covered += low <= truth(0.3) - truth(0) <= high
-    assert 180 <= covered <= 199
+    assert 86 <= covered <= 99
 
 
 def test_mean_average_precision_of_copies():

@@ -19,8 +19,7 @@ from visual_attention.options import MODELS, TITLES, recipe
 from visual_attention.presentation import table1 as tables
 from visual_attention.util import drawing, files
 from visual_attention.util.data_lists import read_lists
-from visual_attention.util.data_sets.embedded import VIDEOS_PER_CLASS
-from visual_attention.util.embedded import Difficulty, make_embedded
+from visual_attention.util.embedded import VIDEOS_PER_CLASS, Difficulty, make_embedded
 from visual_attention.util.tables import difference, mean_and_deviation, write_table
 
 VARIATION = 0.15  # of the heights within a data set

@@ -19,13 +19,17 @@ from .videos import DEFAULT, FPS, render_video, video_name
 MEND = "delete the folder and start the same command again"
 VERSION = 2  # of the look and the features; part of dataset.json, so that files of an older version are not mistaken
 
+# For training, validation and test. Test videos cost only their rendering and a little evaluation. With 320 in all and
+# five seeds, the 95 % interval of a difference between two models is some 10 points wide.
+VIDEOS_PER_CLASS = (40, 12, 40)
+
 
 def _make_video(seed, difficulty, grids, name):
     frames, boxes = render_video(seed, name, difficulty)
     return [extract_cubes(frames, grid) for grid in grids], boxes
 
 
-def make_embedded(folder, seed=0, videos_per_class=(20, 6, 12), workers=None, fine=False, difficulty=DEFAULT):
+def make_embedded(folder, seed=0, videos_per_class=VIDEOS_PER_CLASS, workers=None, fine=False, difficulty=DEFAULT):
     """Writes the data set into `folder`, unless the folder holds exactly this one already. Returns the folder.
 
     It holds, for each part, `<part>_features.h5`, `_framenum.txt`, `_filename.txt`, `_labels.txt` and `_boxes.npy`
