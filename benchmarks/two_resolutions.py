@@ -24,7 +24,7 @@ from visual_attention.model import Model
 from visual_attention.options import Options, recipe
 from visual_attention.util import files, metrics
 from visual_attention.util.data_handler import Batch
-from visual_attention.util.embedded import make_embedded
+from visual_attention.util.embedded import Difficulty, make_embedded
 from visual_attention.util.tables import markdown
 from visual_attention.util.workers import worker_pool
 
@@ -55,7 +55,7 @@ def main():
     if arguments.cost:
         print_costs(arguments.batch_size)
         return
-    data = make_embedded(arguments.folder / "data", fine=True, heights=arguments.heights)
+    data = make_embedded(arguments.folder / "data", fine=True, difficulty=Difficulty(heights=arguments.heights))
     numbers = {resolutions: [] for resolutions in RESOLUTIONS}
     for seed in range(arguments.seeds):
         for resolutions, runs in numbers.items():

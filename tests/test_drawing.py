@@ -151,7 +151,7 @@ def test_draw_attention(run, tmp_path):
     assert done.stdout.startswith(f"{name}:  predicted ") and "true jack" in done.stdout
     with Image.open(tmp_path / "jack_test_000.png") as strip, Image.open(tmp_path / "jack_test_000.gif") as movie:
         assert strip.width == 8 * (drawing.TILE + 4) + 4
-        part = DataHandler(data, "test", maxlen=5, stride=5)  # as in the run's test; jack is the third video
+        part = DataHandler(data, "test", maxlen=5, fps=15, stride=5)  # as in the run's test; jack is the third video
         assert movie.n_frames == len(np.unique(part.index[:, part.video == 2]))
 
 

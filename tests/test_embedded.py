@@ -6,10 +6,12 @@ import shutil
 import numpy as np
 import pytest
 
+from visual_attention.util import drawing
 from visual_attention.util.data_lists import PARTS, read_class_names, read_lists
 from visual_attention.util.embedded import (
     ACTIONS,
     DEPTH,
+    Difficulty,
     extract_cubes,
     files,
     make_embedded,
@@ -50,10 +52,11 @@ def test_files(tiny):
         boxes = np.load(tiny / f"{part}_boxes.npy")
         assert len(boxes) == table.n_frames == lists.frame_numbers.sum()
         assert (table.n_locations, table.depth, table.dtype, boxes.dtype) == (49, DEPTH, np.float32, np.int16)
+        assert table.fps == 15
         cubes = table.load()
         assert np.isfinite(cubes).all() and cubes.min() >= 0 and 0.5 < cubes.max() < 10
     lengths = read_lists(tiny, "train").frame_numbers
-    assert 22 <= lengths.min() < 30 < lengths.max() <= 64
+    assert 11 <= lengths.min() < 15 < lengths.max() <= 32
 
 
 def test_redrawn_from_its_name_as_it_was_written(tiny):
@@ -134,15 +137,65 @@ def test_pairs_of_actions_differ_only_in_their_order(one, other):
         assert np.abs(a - np.roll(b, shift, axis=0)).max() > 0.1  # of the figure's height
 
 
-def test_figures_stay_in_the_picture_oftener_near_its_middle():
-    boxes = [render_video(0, video_name("train", k, action))[1] for action in ACTIONS for k in (0, 1)]
-    centres = np.concatenate([(box[:, :2] + box[:, 2:]) / 2 for box in boxes])
+def boxes_of(**difficulty):
+    """Boxes of 16 videos, all frames: (n, 4)."""
+    names = [video_name("train", k, action) for action in ACTIONS for k in (0, 1)]
+    return [render_video(0, name, Difficulty(**difficulty))[1].astype(int) for name in names]
+
+
+def test_figures_stay_in_the_picture_and_move_smoothly():
+    boxes = boxes_of()
     heights = np.array([np.median(box[:, 3] - box[:, 1]) for box in boxes])
-    assert np.abs(centres - 112).max() < 80 and (np.abs(centres - 112) < 40).mean() > 0.6
     assert 50 < heights.min() < 100 < heights.max() < 190
-    assert (
-        max(np.abs(np.diff(box.astype(int).sum(axis=1) / 4)).max() for box in boxes) < 12
-    )  # pixels from frame to frame
+    assert max(np.abs(np.diff(box.sum(axis=1) / 4)).max() for box in boxes) < 24  # pixels from frame to frame
+
+
+def test_the_spread_says_how_far_from_the_centre_figures_are():
+    def deviation(spread):  # of the middle of the feet's row and of the columns, from the centre
+        centres = [(box[:, :2] + box[:, 2:]) / 2 for box in boxes_of(heights=(60, 60), spread=spread)]
+        return np.concatenate(centres) - 112
+
+    centre, usual, anywhere = (deviation(spread) for spread in (0, 0.5, 1))
+    # without spread what remains is sway, and limbs that reach to one side
+    assert np.abs(centre).max() < 25 and np.abs(centre.mean(axis=0)).max() < 8
+    assert centre.std(axis=0).max() < 10 < usual.std(axis=0).min() < 0.7 * anywhere.std(axis=0).min()
+    assert np.abs(anywhere).max() < 95
+
+
+def test_heights_and_distractors(monkeypatch):
+    small, large = (np.concatenate(boxes_of(heights=(height, height))) for height in (40, 120))
+    ratio = (large[:, 3] - large[:, 1]).mean() / (small[:, 3] - small[:, 1]).mean()
+    assert 2.6 < ratio < 3.2
+    drawn = []
+    monkeypatch.setattr(videos, "distractor", lambda *args: lambda canvas, t, camera: drawn.append(t))
+    frames, _ = render_video(0, "walk/test_000", Difficulty(distractors=(6, 6)))
+    assert len(drawn) == 6 * len(frames)
+
+
+def test_difficulty_is_part_of_the_data_set_and_its_default_is_not(tiny, tmp_path):
+    assert json.loads((tiny / "dataset.json").read_text()).keys() == {
+        "name", "source", "version", "seed", "videos_per_class",
+    }  # fmt: skip
+    hard = Difficulty(heights=(40, 60), spread=1.0)
+    folder = make_embedded(tmp_path / "hard", seed=3, videos_per_class=(1, 1, 1), workers=1, difficulty=hard)
+    about = json.loads((folder / "dataset.json").read_text())
+    assert (about["heights"], about["spread"]) == ([40, 60], 1) and "distractors" not in about
+    n = read_lists(folder, "test").frame_numbers
+    np.testing.assert_array_equal(n, read_lists(tiny, "test").frame_numbers)  # difficulty changes no length
+    expected, _ = render_video(3, "jack/test_000", hard)
+    np.testing.assert_array_equal(drawing.video_frames(folder, "jack/test_000", int(n[2])), expected)
+    (folder / "dataset.json").write_text(json.dumps(about | {"spread": 7}))
+    (folder / "SHA256SUMS").unlink()
+    with pytest.raises(ValueError, match=r"dataset.json: spread of the embedded data set is 7; expected a number from"):
+        drawing.video_frames(folder, "jack/test_000", int(n[2]))
+
+
+@pytest.mark.parametrize(
+    "difficulty", [{"heights": (0, 50)}, {"heights": (90, 50)}, {"distractors": (-1, 2)}, {"spread": float("nan")}]
+)
+def test_impossible_difficulties_are_errors(difficulty):
+    with pytest.raises(ValueError, match=f"^{next(iter(difficulty))} of the embedded data set is .*; expected"):
+        Difficulty(**difficulty)
 
 
 def test_a_cell_lights_its_own_place():

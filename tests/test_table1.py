@@ -18,6 +18,7 @@ from visual_attention.presentation import table1 as tables
 from visual_attention.util import data_sets
 from visual_attention.util.data_lists import write_lists
 from visual_attention.util.frame_table import FrameTableWriter
+from visual_attention.util.intervals import Predictions
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "table1.py"
 
@@ -28,32 +29,81 @@ def result(test, share=None):
     return values | ({} if share is None else {"attention_on_figure": share, "uniform_on_figure": 0.125})
 
 
+def predicted(results, n_classes=2, videos=20, splits=1):
+    """Predictions that go with results: of each run, as many of the first videos are right as its score says."""
+    names = [[f"s{split}v{k}" for k in range(videos)] for split in range(splits)]
+    return {
+        model: [
+            [
+                Predictions(of_split, np.eye(n_classes)[(np.arange(videos) >= run["test"] * videos / 100).astype(int)],
+                            np.zeros(videos, int))
+                for of_split, run in zip(names, seed, strict=True)
+            ]
+            for seed in seeds
+        ]
+        for model, seeds in results.items()
+    }  # fmt: skip
+
+
 def test_table(tmp_path):
-    results = {name: [[result(40.0)], [result(44.0)], [result(48.0)]] for name in MODELS}
-    results["attention_lambda0"] = [[result(50.0, 0.25)], [result(50.0, 0.27)]]
-    tables.write_table(tmp_path, "embedded", results)
-    cells = {cell["model"]: cell for cell in json.loads((tmp_path / "table1.json").read_text())["cells"]}
-    assert list(cells) == list(MODELS)
+    results = {name: [[result(40.0)], [result(45.0)], [result(50.0)]] for name in MODELS}
+    results["attention_lambda0"] = [[result(95.0, 0.25)], [result(90.0, 0.27)]]
+    results["max_pooled_lstm"] = [[result(0.0)]] * 3
+    tables.write_table(tmp_path, "embedded", results, predicted(results))
+    table = json.loads((tmp_path / "table1.json").read_text())
+    cells = {cell["model"]: cell for cell in table["cells"]}
+    assert list(cells) == list(MODELS) and (table["seeds"], table["test_videos"]) == (3, 20)
     pooled = cells["average_pooled_lstm"]
-    assert pooled["values_by_seed"] == [40, 44, 48] and pooled["mean"] == 44 and pooled["seconds"] == 7.5
-    np.testing.assert_allclose(pooled["deviation"], 4)
+    assert pooled["values_by_seed"] == [40, 45, 50] and pooled["mean"] == 45 and pooled["seconds"] == 7.5
+    np.testing.assert_allclose(pooled["deviation"], 5)
     assert pooled["paper"] == {"ucf11": 82.56, "hmdb51": 40.52, "hollywood2": 43.19}
-    np.testing.assert_allclose(cells["attention_lambda0"]["attention_on_figure"], 0.26)
+    assert pooled["difference"] is None and pooled["interval"][0] < 45 < pooled["interval"][1]
+    attention = cells["attention_lambda0"]
+    np.testing.assert_allclose(attention["attention_on_figure"], 0.26)
+    assert attention["difference"]["to"] == "average_pooled_lstm"
+    np.testing.assert_allclose(attention["difference"]["mean"], 92.5 - 45)
+    low, high = attention["difference"]["interval"]
+    assert 0 < low < 47.5 < high
     assert cells["attention_mlp_lambda0"]["paper"] is None
     rows = list(csv.reader((tmp_path / "table1.csv").open()))
-    assert len(rows) == 1 + len(MODELS) and {len(row) for row in rows} == {7}
-    assert rows[2][1] == "44.0 ± 4.0" and rows[2][4].endswith("82.56") and "paper" in rows[0][4]
-    assert rows[4][2] == "26.0 (12.5)"
+    assert len(rows) == 1 + len(MODELS) and {len(row) for row in rows} == {8}
+    assert rows[0][2] == "minus Average pooled LSTM, 95 % interval" and rows[2][2] == ""
+    assert rows[2][1] == "45.0 ± 5.0" and rows[2][5].endswith("82.56") and "paper" in rows[0][5]
+    assert rows[3][2].startswith("−45.0 [−") and rows[4][2].startswith("47.5 [")
+    assert rows[4][3] == "26.0 ± 1.4 (12.5)"
     markdown = (tmp_path / "table1.md").read_text().splitlines()
-    assert len(markdown) == 2 + len(MODELS) and {line.count("|") for line in markdown} == {8}
+    lines = [line for line in markdown if line.startswith("|")]
+    assert len(lines) == 2 + len(MODELS) and {line.count("|") for line in lines} == {9}
     tex = (tmp_path / "table1.tex").read_text()
-    assert tex.count(r"\\") == 1 + len(MODELS) and not set("λ±_") & set(tex.replace(r"\_", ""))
+    assert tex.count(r"\\") == 1 + len(MODELS) and not set("λ±_−") & set(tex.replace(r"\_", ""))
     assert "%" not in tex.replace(r"\%", "")
 
 
+def test_text_under_the_table_says_what_the_intervals_show(tmp_path):
+    scores = {"softmax_regression": 50.0, "average_pooled_lstm": 50.0, "max_pooled_lstm": 10.0,
+              "attention_lambda0": 90.0, "attention_lambda1": 100.0}  # fmt: skip
+    results = {name: [[result(score)]] * 2 for name, score in scores.items()}
+    tables.write_table(tmp_path, "embedded", results, predicted(results))
+    _, measured, shown = (tmp_path / "table1.md").read_text().split("\n\n")
+    assert measured.startswith("20 test videos, 2 seeds; mean ± standard deviation over seeds.")
+    assert shown.strip() == (
+        "Above Average pooled LSTM: Soft attention, λ = 0; Soft attention, λ = 1. Below Average pooled LSTM: "
+        "Max pooled LSTM. Not shown to differ from Average pooled LSTM: Softmax regression (full cube)."
+    )
+
+
+def test_without_average_pooling_nothing_is_compared(tmp_path):
+    results = {"max_pooled_lstm": [[result(40.0)]]}
+    tables.write_table(tmp_path, "embedded", results, predicted(results))
+    assert "minus" not in (tmp_path / "table1.md").read_text()
+    assert json.loads((tmp_path / "table1.json").read_text())["cells"][0]["difference"] is None
+
+
 def test_one_seed_has_no_deviation(tmp_path):
-    tables.write_table(tmp_path, "embedded", {name: [[result(40.0)]] for name in MODELS})
-    assert "| 40.0 |" in (tmp_path / "table1.md").read_text()
+    results = {name: [[result(40.0)]] for name in MODELS}
+    tables.write_table(tmp_path, "embedded", results, predicted(results))
+    text = (tmp_path / "table1.md").read_text()
+    assert "| 40.0 | |" in text.replace("|  |", "| |") and "one seed says nothing about others" in text
 
 
 def test_rows_of_the_paper_come_first():
@@ -69,7 +119,7 @@ def test_splits_are_averaged(tmp_path):
     results = {
         "attention_lambda0": [[result(40.0), result(50.0), result(60.0)], [result(42.0), result(52.0), result(62.0)]]
     }
-    tables.write_table(tmp_path, "hmdb51", results)
+    tables.write_table(tmp_path, "hmdb51", results, predicted(results, splits=3))
     row = json.loads((tmp_path / "table1.json").read_text())["cells"][0]
     assert row["values_by_seed"] == [50, 52] and row["values_by_split"] == [41, 51, 61] and row["mean"] == 51
     head, line = list(csv.reader((tmp_path / "table1.csv").open()))

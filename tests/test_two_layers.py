@@ -19,7 +19,7 @@ from visual_attention.presentation import pictures, player
 from visual_attention.util import drawing
 from visual_attention.util.data_handler import DataHandler
 from visual_attention.util.data_lists import write_class_names, write_lists
-from visual_attention.util.embedded import DEPTH, extract_cubes, make_embedded, render_video
+from visual_attention.util.embedded import DEPTH, Difficulty, extract_cubes, make_embedded, render_video
 from visual_attention.util.entries import Entry
 from visual_attention.util.extractors import EXTRACTORS, find_extractor
 from visual_attention.util.features import extract
@@ -232,7 +232,7 @@ def test_options_that_do_not_fit(changes, message):
 @pytest.fixture(scope="module")
 def embedded(tmp_path_factory):
     folder = tmp_path_factory.mktemp("embedded")
-    return make_embedded(folder / "two", 3, (1, 1, 1), 1, fine=True, heights=(40, 60))
+    return make_embedded(folder / "two", 3, (1, 1, 1), 1, fine=True, difficulty=Difficulty(heights=(40, 60)))
 
 
 def test_embedded_data_of_two_layers(embedded, tmp_path):

@@ -33,7 +33,7 @@ def video_frames(folder, name, n_frames, root=None):
     if data_set is not None and data_set.render is not None:
         about = checks.read_json(path, {"seed": int})
         try:
-            frames = data_set.render(about["seed"], name, **{key: about[key] for key in ("heights",) if key in about})
+            frames = data_set.render(about, name)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path}: {error}") from error
     else:
@@ -275,18 +275,22 @@ def learning_curves(path, runs, metric):
 def curves(path, plots):
     """Plots side by side with one legend. plots: a list of dicts with the keys
 
-    lines: label -> (x, y); xlabel; ylabel; optionally level: (height, name) of a dotted line; optionally ylim.
+    lines: label -> (x, y), or (x, y, low, high) with the ends of intervals; xlabel; ylabel; optionally level: (height,
+    name) of a dotted line; optionally ylim and title.
     """
     figure, all_axes = _plots(len(plots), 3.9 * max(len(plots), 2), 3.6)
     for axes, plot in zip(all_axes, plots, strict=True):
-        for k, (label, (x, y)) in enumerate(plot["lines"].items()):
+        for k, (label, (x, y, *ends)) in enumerate(plot["lines"].items()):
             axes.plot(x, y, label=label, marker="o" if len(x) < 10 else None, **_line_style(k))
+            if ends:
+                axes.vlines(x, *ends, color=f"C{k}", linewidth=1, alpha=0.7)
         if "level" in plot:
             height, name = plot["level"]
             axes.axhline(height, color="0.35", linestyle=(0, (1, 2)), linewidth=1.2)
             axes.annotate(name, (0.99, height), (0, 3), axes.get_yaxis_transform(), "offset points", ha="right",
                           va="bottom", fontsize=8, color="0.35")  # fmt: skip
         axes.set(xlabel=plot["xlabel"], ylabel=plot["ylabel"], ylim=plot.get("ylim"))
+        axes.set_title(plot.get("title", ""), fontsize=10)
     _save(figure, path, all_axes[0])
 
 

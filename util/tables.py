@@ -9,7 +9,7 @@ from .data_lists import text_lines
 from .files import write_file
 
 _LATEX = {
-    "±": r"$\pm$", "λ": r"$\lambda$", "\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}",
+    "±": r"$\pm$", "−": "$-$", "λ": r"$\lambda$", "\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\~{}",
     **{sign: f"\\{sign}" for sign in "%_&#${}"},
 }  # fmt: skip
 _MARKDOWN = {"<": "&lt;", **{sign: f"\\{sign}" for sign in "\\|[`"}}
@@ -70,6 +70,14 @@ def mean_and_deviation(mean, deviation):
     return f"{mean:.1f}" + ("" if deviation is None else f" ± {deviation:.1f}")
 
 
+def difference(values):
+    """A cell such as 20.1 [16.0, 24.3]. values: a dict with mean and interval (low, high), or None."""
+    if values is None:
+        return ""
+    # with the sign for minus a cell does not begin like a formula
+    return "{:.1f} [{:.1f}, {:.1f}]".format(values["mean"], *values["interval"]).replace("-", "−")
+
+
 def _translated(text, signs):
     return "".join(signs.get(sign, sign) for sign in " ".join(text.splitlines()))
 
@@ -77,8 +85,9 @@ def _translated(text, signs):
 FORMATS = {"md": markdown, "csv": comma_separated, "tex": latex}
 
 
-def write_table(stem, head, body):
-    """Writes a table, rows of texts under a head, as <stem>.md, .csv and .tex."""
+def write_table(stem, head, body, notes=()):
+    """Writes a table, rows of texts under a head, as <stem>.md, .csv and .tex. notes: paragraphs under the .md."""
     Path(stem).parent.mkdir(parents=True, exist_ok=True)
     for ending, form in FORMATS.items():
-        write_file(f"{stem}.{ending}", form(head, body).encode())
+        text = form(head, body) + ("".join(f"\n{note}\n" for note in notes) if ending == "md" else "")
+        write_file(f"{stem}.{ending}", text.encode())

@@ -13,6 +13,7 @@ COMMANDS = {  # name -> its module here, what it does
     "extract": ("extract_features", "turn videos into frame tables"),
     "train": ("train", "train and test one model"),
     "draw": ("draw_attention", "a strip and a movie of where a model looked in a video"),
+    "study": ("study_embedded", "when attention helps: figures of the embedded data set by size and place"),
     "classify": ("classify_videos", "the whole job on a folder of videos: extract, train, test, draw"),
     "cross-validate": ("cross_validate", "number of layers and λ by cross-validation"),
     "recipes": ("show_recipes", "options of the paper's and the released program's recipe side by side"),

@@ -21,6 +21,7 @@ from visual_attention.experiment.cells import Cell, check_needs, run_cells
 from visual_attention.options import MODELS, RECIPES, TABLE1, TITLES, Options, recipe
 from visual_attention.presentation import DRAWN
 from visual_attention.presentation import table1 as tables
+from visual_attention.util.data_lists import read_lists
 from visual_attention.util.data_sets import DATA_SETS, with_videos
 from visual_attention.util.metrics import grid_side
 
@@ -38,7 +39,7 @@ class Arguments:
     """whose hyper-parameters"""
     models: tuple[Literal[tuple(MODELS)], ...] = TABLE1
     """rows of the table; hard and hybrid attention only if named here"""
-    seeds: int = 3
+    seeds: int = 5
     """runs of each model"""
     quick: bool = False
     """one seed and three epochs, in separate folders: to see that everything works"""
@@ -96,7 +97,14 @@ def make_column(name, data, arguments):
         for seed in seeds:
             by_model[model].append([results[model, split, seed] for split in splits])
     runs = {model: [cell.run for key, cell in cells.items() if key[0] == model] for model in arguments.models}
-    tables.write_table(folder, name, by_model)
+    lists = {split: read_lists(data / split, "test", DATA_SETS[name].n_actions) for split in splits}
+    predictions = {
+        model: [
+            [tables.load_predictions(lists[split], cells[model, split, seed].run) for split in splits] for seed in seeds
+        ]
+        for model in arguments.models
+    }
+    tables.write_table(folder, name, by_model, predictions)
     tables.write_class_table(folder, by_model)
     tables.draw_curves(folder, runs, by_model)
     print((folder / "table1.md").read_text())

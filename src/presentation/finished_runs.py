@@ -28,8 +28,8 @@ class Choices:
     glimpse: str | None = None
     """the glimpse of Fig. 5: row,column,width in locations, such as 3,5.5,2, or a .json file of weights; by default a
     single location that changes the class"""
-    fps: int = 6
-    """the second frame rate of Fig. 7"""
+    fps: int | None = None
+    """the second frame rate of Fig. 7; by default 6, or the next lower one that divides that of the features"""
     studies: int = 8
     """videos per model in the glimpse study, Fig. 9; 0: no study"""
     videos: Path | None = None

@@ -22,7 +22,7 @@ TESTS = Path(__file__).parents[1]
 SCRIPTS = TESTS.parent / "scripts"
 CHANGES = {"maxlen": 4, "dim": 6, "dim_out": 5, "n_layers_lstm": 1, "batch_size": 32, "lrate": 0.01}
 CHANGES |= {"training_stride": 8, "testing_stride": 8, "max_epochs": 2}
-DATA = {"n_locations": 49, "ctx_dim": embedded.DEPTH, "n_actions": 2}  # what `make_embedded` makes
+DATA = {"n_locations": 49, "ctx_dim": embedded.DEPTH, "n_actions": 2, "fps": 15}  # what `make_embedded` makes
 CLIPS = {f"{'run' if k % 2 else 'sit'}/{k}.mp4": 6 + 3 * k % 8 for k in range(8)}  # frames
 
 

@@ -70,8 +70,8 @@ class DataSet:
     make: Callable | None = None
     """(folder, workers) -> None: writes the features and lists, for a data set that a program draws"""
     render: Callable | None = None
-    """(seed, name of a video, heights=...) -> frames (n, 224, 224, 3) uint8, for a data set that a program draws;
-    heights only if dataset.json has them"""
+    """(what dataset.json holds, name of a video) -> frames (n, 224, 224, 3) uint8, for a data set that a
+    program draws"""
 
     @property
     def metric(self):

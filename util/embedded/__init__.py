@@ -11,8 +11,17 @@ evidence about real video.
 """
 
 from .cubes import DEPTH, extract_cubes
-from .files import make_embedded
+from .files import VIDEOS_PER_CLASS, make_embedded
 from .movement import ACTIONS
-from .videos import render_video, video_name
+from .videos import Difficulty, render_video, video_name
 
-__all__ = ["ACTIONS", "DEPTH", "extract_cubes", "make_embedded", "render_video", "video_name"]
+__all__ = [
+    "ACTIONS",
+    "DEPTH",
+    "VIDEOS_PER_CLASS",
+    "Difficulty",
+    "extract_cubes",
+    "make_embedded",
+    "render_video",
+    "video_name",
+]

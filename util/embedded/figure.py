@@ -29,22 +29,33 @@ def dress(rng):
     return body, paints | {f"{name} far": shaded(colour, 0.72) for name, colour in paints.items()}
 
 
-def draw_figure(draw, skeleton, paints, t, scale, feet):
-    """Draws the figure of frame t.
+def placed_strokes(skeleton, paints, scale, feet):
+    """What `draw_figure` draws: for each part of the skeleton and each of its strokes its ends in all frames.
 
     scale (2,): pixels of the canvas per height of the figure, along x and y; x is negative if the figure faces left.
-    feet (2,): the point where it stands, in pixels of the canvas.
+    feet (n, 2): the points where it stands, in pixels of the canvas.
+    Returns [[(colour, [(ends of n frames, radius), ...]), ...], ...]: a part's rim, its strokes, and the light on them.
+    The ends are lists (a, b) of points, or of one point (a,), where a stroke is a disc.
     """
-    height = scale[1]
+    height, parts = scale[1], []
     for paint, strokes in skeleton:
-        colour = paints[paint]
-        placed = [(a[t] * scale + feet, b[t] * scale + feet, radius * height) for a, b, radius in strokes]
-        for a, b, radius in placed:
-            draw_stroke(draw, a, b, radius + OUTLINE * height, shaded(colour, 0.55))
-        for a, b, radius in placed:
-            draw_stroke(draw, a, b, radius, colour)
-        for a, b, radius in placed:  # light from the upper left
-            draw_stroke(draw, a - 0.3 * radius, b - 0.3 * radius, 0.45 * radius, shaded(colour, 1.18))
+        colour, layers = paints[paint], ([], [], [])
+        for a, b, radius in strokes:
+            ends = np.stack([a * scale + feet, *([] if a is b else [b * scale + feet])], axis=1)  # (n, 1 or 2, 2)
+            radius = radius * height
+            layers[0].append((ends.tolist(), radius + OUTLINE * height))
+            layers[1].append((ends.tolist(), radius))
+            layers[2].append(((ends - 0.3 * radius).tolist(), 0.45 * radius))  # light from the upper left
+        parts.append(list(zip((shaded(colour, 0.55), colour, shaded(colour, 1.18)), layers, strict=True)))
+    return parts
+
+
+def draw_figure(draw, parts, t):
+    """Draws the figure of frame t. parts: from `placed_strokes`."""
+    for part in parts:
+        for colour, strokes in part:
+            for ends, radius in strokes:
+                draw_stroke(draw, ends[t], radius, colour)
 
 
 def boxes_around(skeleton, scale, feet):

@@ -55,7 +55,8 @@ def _along(start, angle, length, side=1.0):
 def skeleton(angles, side_view, body):
     """Body parts from far to near: [(paint, [(a (n, 2), b (n, 2), radius), ...]), ...].
 
-    Each stroke goes from a to b. Lengths are in heights of the figure; its feet are at (0, 0).
+    Each stroke goes from a to b; where both are the same array, it is a disc. Lengths are in heights of the figure; its
+    feet are at (0, 0).
     """
     thick, leg = body["thick"], body["leg"]
     chest, waist = (0.025, 0.02) if side_view else (body["shoulders"], 0.05)
@@ -92,8 +93,9 @@ def skeleton(angles, side_view, body):
         ]
         chests.append((shoulder, hip - [0, 0.04], 0.045 * thick))
     trunk = [("trousers", [(hips[0] + root, hips[1] + root, 0.045 * thick)]), ("shirt", chests)]
-    hair = [(head + back, head + back, 0.07)]
+    crown, face = head + back, head - back
+    hair = [(crown, crown, 0.07)]
     if body["long_hair"]:
-        hair.append((head + back, head + 2 * back + [0, 0.09], 0.05))
-    face = [("hair", hair), ("skin", [(neck, head, 0.027)]), ("skin", [(head - back, head - back, 0.056)])]
-    return arms[:3] + legs + trunk + face + arms[3:] if side_view else legs + trunk + face + arms
+        hair.append((crown, crown + back + [0, 0.09], 0.05))
+    head_parts = [("hair", hair), ("skin", [(neck, head, 0.027)]), ("skin", [(face, face, 0.056)])]
+    return arms[:3] + legs + trunk + head_parts + arms[3:] if side_view else legs + trunk + head_parts + arms

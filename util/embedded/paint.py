@@ -22,10 +22,12 @@ def draw_disc(draw, x, y, radius, colour):
     draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
 
 
-def draw_stroke(draw, a, b, radius, colour):
-    draw.line((*a, *b), fill=colour, width=max(1, round(2 * radius)))
-    draw_disc(draw, *a, radius, colour)
-    draw_disc(draw, *b, radius, colour)
+def draw_stroke(draw, ends, radius, colour):
+    """Draws a line with round ends, from one point to another; or a disc, if there is one point."""
+    if len(ends) == 2:
+        draw.line(ends[0] + ends[1], colour, max(1, round(2 * radius)))
+    for x, y in ends:
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), colour)
 
 
 def cloudy_noise(rng, width, height, cell):

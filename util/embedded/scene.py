@@ -97,9 +97,9 @@ THINGS = {  # in the order in which they are drawn
 def distractor(rng, horizon):
     """A moving thing that is not a figure: a function draw(canvas, t, camera), where camera (2,) is its place then."""
     kind = rng.choice(list(DISTRACTORS))
-    x, y, speed = rng.uniform(0, SIZE), rng.uniform(20, SIZE - 20), rng.uniform(-2.5, 2.5)
+    x, y, speed = rng.uniform(0, SIZE), rng.uniform(20, SIZE - 20), rng.uniform(-5, 5)
     size, phase = rng.uniform(9, 18), rng.uniform(0, 2 * np.pi)
-    turn = speed / size if kind == "wheel" else 2 * np.pi / rng.uniform(18, 50)  # radians per frame
+    turn = speed / size if kind == "wheel" else 2 * np.pi / rng.uniform(9, 25)  # radians per frame
     paint = random_colour(rng, saturation=(0.05, 0.5), value=(0.35, 0.9))
 
     def draw(canvas, t, camera):

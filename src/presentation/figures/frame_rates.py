@@ -9,8 +9,8 @@ HEADING, POSITION = "Frame rate", 50
 
 def draw(runs, folder):
     """The first chosen video, or else the longest that is classified correctly."""
-    model, trained_fps, other_fps = runs.choices.model, runs.options.fps, runs.choices.fps
-    table_fps = runs.data.table.fps
+    model, trained_fps, table_fps = runs.choices.model, runs.options.fps, runs.data.table.fps
+    other_fps = runs.choices.fps or next(fps for fps in range(6, 0, -1) if table_fps % fps == 0)
     if table_fps % other_fps:
         return [Figure(f"Fig. 7: {other_fps} frames per second does not divide the features' {table_fps}.")]
     longest_first = sorted(runs.correct_videos(model), key=lambda k: -runs.data.lists.frame_numbers[k])
