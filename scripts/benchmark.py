@@ -41,7 +41,7 @@ SETTINGS = {
     "paper": ("paper", "ucf11", {"alpha_c": 1.0}),
     "hmdb": ("paper", "hmdb51", {"alpha_c": 1.0}),
     "released": ("released", "ucf11", {"batch_size": 32}),
-    "small": ("paper", "embedded", {"alpha_c": 1.0}),
+    "small": ("paper", "embedded", {"alpha_c": 1.0, "n_layers_lstm": 3, "maxlen": 30, "batch_size": 32}),
 }
 
 
@@ -49,7 +49,7 @@ SETTINGS = {
 class Arguments:
     settings: tuple[Literal["paper", "hmdb", "released", "small"], ...] = ("paper", "hmdb", "released", "small")
     """paper: 3 layers of 512, B 128, T 30, 49 x 1024; hmdb: 3 layers of 1024; released: 1 layer, MLP attention, B 32;
-    small: the embedded set's model"""
+    small: 3 layers of 64, B 32, 49 x 64"""
     parts: tuple[Literal["update", "evaluation", "start", "data"], ...] = ("update", "evaluation", "start", "data")
     """what to measure"""
     rivals: tuple[Literal["eager", "compile", "cudagraph"], ...] = ("eager", "compile")
