@@ -184,7 +184,7 @@ def test_too_little_disk_or_memory_is_refused(tmp_path, monkeypatch):
         with FrameTableWriter(tmp_path / f"{part}_features.h5", 49, 64) as table:
             table.append(np.zeros((40, 49, 64)))
         write_lists(tmp_path, part, ["a", "b"], [35, 5], [0, 1])
-    options = recipe("paper", "embedded", training_stride=2)
+    options = recipe("paper", "embedded", maxlen=30, fps=30, batch_size=32, training_stride=2, testing_stride=1)
     frame = 49 * 64 * 2 / 1e9
     expected = budget.Sizes([4, 7, 7], [40 * frame] * 3, [0, 48 * frame, 48 * frame], frame, 2)
     assert budget.sizes(tmp_path, options) == expected

@@ -32,15 +32,21 @@ def make_figures(folder, choices, workers=1):
         parse_glimpse(choices.glimpse, runs.options.n_locations, runs.options.maxlen)  # an error before any figure
     pictures.mkdir(parents=True, exist_ok=True)
     modules = figure_modules()
-    tasks = [(module.__name__, folder, choices) for module in reversed(modules)]  # the last take longest
+    # those of several models in one task each, so that workers share what takes longest
+    models = {module: runs.drawn_models() if hasattr(module, "draw_model") else [None] for module in modules}
+    tasks = [(m.__name__, model, folder, choices) for m in reversed(modules) for model in models[m]]  # longest first
     with closing(run_tasks(draw_figure, tasks, workers=min(workers, len(tasks)))) as done:
-        drawn = {name: result for name, *result in done}
+        drawn = {(name, model): result for name, model, *result in done}
     sections, numbers, seconds = {}, {}, {}
     for module in modules:
-        figures, missing, seconds[module.__name__.rpartition(".")[-1]] = drawn[module.__name__]
-        sections[module.HEADING], runs.frames_missing = figures, missing or runs.frames_missing
-        for figure in figures:
-            numbers |= figure.numbers
+        name = module.__name__.rpartition(".")[-1]
+        sections[module.HEADING], seconds[name] = [], 0
+        for model in models[module]:
+            figures, missing, took = drawn[module.__name__, model]
+            sections[module.HEADING] += figures
+            runs.frames_missing, seconds[name] = missing or runs.frames_missing, seconds[name] + took
+            for figure in figures:
+                numbers |= figure.numbers
     files.write_json(pictures / "numbers.json", numbers)
     path = Path(folder, "figures.html")
     files.write_file(path, render("figures.html", page_values(runs, sections, seconds)).encode())
@@ -53,11 +59,15 @@ def open_runs(folder, choices):
     return Runs(folder, choices)
 
 
-def draw_figure(module, folder, choices):
-    """Draws the figure of a module: the module, its Figures, why frames are missing or None, and seconds. A task."""
-    began, runs = time.monotonic(), open_runs(folder, choices)
-    figures = importlib.import_module(module).draw(runs, Path(folder, "figures"))
-    return module, figures, runs.frames_missing, round(time.monotonic() - began, 1)
+def draw_figure(module, model, folder, choices):
+    """Draws the figures of a module, or those of one model if it has a `draw_model`; a task.
+
+    Returns module, model, Figures, why frames are missing or None, and seconds.
+    """
+    began, runs, pictures = time.monotonic(), open_runs(folder, choices), Path(folder, "figures")
+    code = importlib.import_module(module)
+    figures = code.draw(runs, pictures) if model is None else [code.draw_model(runs, pictures, model)]
+    return module, model, figures, runs.frames_missing, round(time.monotonic() - began, 1)
 
 
 def render(template, values):

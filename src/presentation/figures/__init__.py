@@ -5,6 +5,8 @@ A module defines
     HEADING    its heading on the page
     POSITION   a number; the page has the figures in this order
     draw(runs, folder) -> [Figure]    writes its pictures into `folder`; runs: a `presentation.finished_runs.Runs`
+
+or, in place of draw, draw_model(runs, folder, model) -> Figure, which is called for each of runs.drawn_models().
 """
 
 import importlib

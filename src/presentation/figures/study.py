@@ -24,14 +24,10 @@ STAGES = ("trained", "random", "optimised")
 MOST_TRIED = 60  # videos, in search of some that are classified wrongly with random location weights
 
 
-def draw(runs, folder):
-    """A Figure for each model: glimpses of one video, and a table of several."""
-    if not runs.choices.studies:
-        return [Figure("Fig. 9, the glimpse study, was left out by --studies 0.")]
-    return [draw_model(runs, folder, name) for name in runs.drawn_models()]
-
-
 def draw_model(runs, folder, name):
+    """Glimpses of one video, and a table of several."""
+    if not runs.choices.studies:
+        return Figure("Fig. 9, the glimpse study, was left out by --studies 0.")
     studies = study_videos(runs, name)
     if not studies:
         return Figure(f"Fig. 9 needs a test video that {name} classifies correctly; there is none.")
