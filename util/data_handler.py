@@ -106,9 +106,12 @@ class DataHandler:
         return part
 
     def release_memory(self):
-        """The table in memory, (n_frames, ...), which is then no longer held here; None if it is on disk."""
+        """The table in memory, (n_frames, ...), which is then no longer held here; None if it is on disk.
+
+        If it was released before, it is read again: the next run on the same data needs it, too.
+        """
         memory, self.memory = self.memory, None
-        return memory
+        return self.table.load() if memory is None and self.in_memory else memory
 
     def digest(self):
         """A hash that tells data apart, of lists, shape and some frames only, as hashing 30 GB takes minutes."""
