@@ -168,13 +168,14 @@ class Model:
         parts = (part.reshape(-1, *shape) for part, shape in zip((coarse, fine), shapes, strict=True))
         return [backends.to_device(np.ascontiguousarray(part, dtype), o) for part in parts]
 
-    def update(self, batch, rng, given=None):
+    def update(self, batch, rng, given=None, drop=True):
         """Updates the parameters once and returns the cost before the update.
 
         batch: frames (n, L, D), index and mask (T, B), y. rng draws dropout masks and locations. given: see `predict`.
+        drop: whether dropout drops units. If not, its masks are all 1.
         """
         variables = self.tparams | self.optimizer_state | self.scalars
-        masks = draw_masks(self.options, rng)
+        masks = draw_masks(self.options, rng, drop)
         return float(self.functions.update(variables, *self._inputs(batch, given), batch.y, *masks))
 
     def predict(self, batch, given=None):
@@ -210,17 +211,18 @@ class Model:
         return inputs
 
 
-def draw_masks(options, rng):
+def draw_masks(options, rng, drop=True):
     """The random numbers of an update, a list of arrays: dropout masks of 0 and 1 (uint8), then those of focus `hard`.
 
-    A row of n numbers of a dropout mask takes ceil(n / 8) bytes from rng.
+    A row of n numbers of a dropout mask takes ceil(n / 8) bytes from rng. drop: see `Model.update`.
     """
     shapes, masks, start = dropout_shapes(options).values(), [], 0
     packed = [(*rows, -(-n // 8)) for *rows, n in shapes]
     data = np.frombuffer(rng.bytes(sum(int(np.prod(shape)) for shape in packed)), "uint8") if packed else None
     for shape, (*_, n) in zip(packed, shapes, strict=True):
         end = start + int(np.prod(shape))
-        masks.append(np.unpackbits(data[start:end].reshape(shape), axis=-1, count=n, bitorder="little"))
+        bits = data[start:end].reshape(shape) if drop else np.full(shape, 255, "uint8")
+        masks.append(np.unpackbits(bits, axis=-1, count=n, bitorder="little"))
         start = end
     draws = drawn_shapes(options, training=True)
     if "focus_uniform" in draws:

@@ -24,7 +24,7 @@ from visual_attention.options import recipe
 from visual_attention.presentation import figures, glimpse_numbers
 from visual_attention.presentation.figures import Figure, drawn_samples, given_glimpse, study
 from visual_attention.presentation.figures.given_glimpse import parse_glimpse
-from visual_attention.presentation.figures.study import location_weights, redrawn, without_dropout
+from visual_attention.presentation.figures.study import location_weights, params_for_updates, redrawn, set_params
 from visual_attention.presentation.finished_runs import Choices, Runs
 from visual_attention.presentation.page import make_figures, render
 from visual_attention.util.embedded import make_embedded
@@ -187,19 +187,21 @@ def test_location_weights(model):
         )
 
 
-def test_the_same_model_without_dropout(data):
-    """The released program halves units at test time that had dropout in training. Halved weights give the same."""
-    options = recipe("released", "embedded", **{**TINY, "n_layers_lstm": 1}, n_layers_init=3, n_layers_out=3,
-                     ctx2out=True, init="glorot")  # fmt: skip
+@pytest.mark.parametrize("recipe_name", ["paper", "released"])
+def test_an_update_without_dropped_units_computes_what_testing_computes(data, recipe_name):
+    """By the cost, which is the cross-entropy alone. Without halved weights it is another."""
+    options = recipe(recipe_name, "embedded", **TINY, n_layers_init=2, n_layers_out=2,
+                     ctx2out=True, init="glorot", cost="paper", alpha_c=0.0, decay_c=0.0)  # fmt: skip
     part = load_part(data, "test", options)
-    model, batch = model_for(options, part.table.dtype), next(part.batches(np.arange(8), 8))
-    params, expected = parameters.params_of(model), model.predict(batch)[0]
-    plain, halved = without_dropout(options, params)
-    assert not plain.use_dropout
-    model = model_for(plain, part.table.dtype)
-    for name, value in halved.items():
-        model.tparams[name].set_value(value)
-    np.testing.assert_allclose(model.predict(batch)[0], expected, rtol=1e-5)
+    model, batch = model_for(options, part.table.dtype), next(part.batches(np.arange(8), options.batch_size))
+    params, n = parameters.params_of(model), len(batch.windows)
+    probs = model.predict(batch)[0][:, :n]
+    expected = -np.log(probs[:, np.arange(n), batch.y[:n]]) * batch.mask[:, :n]
+    rng = np.random.default_rng(0)
+    set_params(model, params_for_updates(options, params))
+    assert model.update(batch, rng, drop=False) == pytest.approx(expected.sum() / n, rel=1e-5)
+    set_params(model, params)
+    assert model.update(batch, rng, drop=False) != pytest.approx(expected.sum() / n, rel=1e-3)
 
 
 def test_study_changes_location_weights_alone_until_the_class_is_right(tmp_path, data, monkeypatch):

@@ -13,7 +13,7 @@ from visual_attention.experiment.data import load_coverage
 from visual_attention.experiment.evaluation import watch
 from visual_attention.experiment.parameters import load_params, params_of
 from visual_attention.experiment.run_folder import load_options
-from visual_attention.layers import Zeros
+from visual_attention.layers import Zeros, layer_name
 from visual_attention.model import model_for
 from visual_attention.options import TITLES
 from visual_attention.presentation import glimpse_numbers, pictures
@@ -142,19 +142,22 @@ def redrawn(options, params, rng):
     return params | drawn
 
 
-def without_dropout(options, params):
-    """Options and parameters of an equivalent model without dropout.
+def params_for_updates(options, params):
+    """Parameters with which an update that drops no unit computes what the model computes in testing.
 
-    At test time the released program multiplies units that had dropout by 0.5. Here the weights that receive these
-    units are halved instead.
+    By either convention of dropout, a unit that is kept counts twice as much in an update as in testing. So the weights
+    that receive these units are halved. The graph is that of training, which is in the compile cache.
     """
-    if options.use_dropout and options.dropout == "released" and options.pooling != "cube":
-        halved = {"ff_logit_lstm_W", "ff_logit_W", *(f"ff_logit_h{k}_W" for k in range(1, options.n_layers_out))}
-        if options.n_layers_init > 1:
-            halved |= {n for n in params if n.startswith(("ff_state", "ff_memory", "ff_init")) and n.endswith("_W")}
-            halved -= {"ff_init_1_W"}  # its input, mu, has no dropout
-        params = {name: value / 2 if name in halved else value for name, value in params.items()}
-    return options.replace(use_dropout=False), params
+    o = options
+    if not o.use_dropout:
+        return params
+    halved = {"ff_logit_lstm_W", "ff_logit_W", *(f"ff_logit_h{k}_W" for k in range(1, o.n_layers_out))}
+    if o.dropout == "paper":
+        halved |= {"ff_logit_ctx_W", *(f"{layer_name('decoder', k)}_W" for k in range(o.n_layers_lstm))}
+    if o.n_layers_init > 1:
+        halved |= {n for n in params if n.startswith(("ff_state", "ff_memory", "ff_init")) and n.endswith("_W")}
+        halved -= {"ff_init_1_W"}  # its input, mu, has no dropout
+    return {name: value / 2 if name in halved else value for name, value in params.items()}
 
 
 def study(run, data, k, seed=0, lrate=0.01, most=300, random_wrong=False):
@@ -165,13 +168,12 @@ def study(run, data, k, seed=0, lrate=0.01, most=300, random_wrong=False):
     are done. random_wrong: returns None if the trained weights are wrong or the random weights are correct.
     """
     options = load_options(run)[0]
-    study_options, _ = without_dropout(options.replace(optimizer="adam", lrate=lrate), {})
-    model = model_for(study_options, data.table.dtype)
+    model = model_for(options.replace(optimizer="adam", lrate=lrate), data.table.dtype)
     load_params(model, Path(run, "model.npz"))
-    _, trained = without_dropout(options, params_of(model))
+    trained = params_of(model)
     fixed = {name: value for name, value in trained.items() if name not in location_weights(options)}
+    fixed_in_updates = params_for_updates(options, fixed)
 
-    set_params(model, trained)
     stages = {"trained": watch_stage(model, data, k)}
     if random_wrong and not stages["trained"].right:
         return None
@@ -183,9 +185,10 @@ def study(run, data, k, seed=0, lrate=0.01, most=300, random_wrong=False):
     while not last.right and last.updates < most:
         updates = last.updates
         for batch in data.batches(windows, options.batch_size):
-            model.update(batch, np.random.default_rng(0))  # not used: there is no dropout
-            set_params(model, fixed)
+            set_params(model, fixed_in_updates)
+            model.update(batch, np.random.default_rng(updates), drop=False)
             updates += 1
+        set_params(model, fixed)
         stages["optimised"] = last = watch_stage(model, data, k, updates)
     return stages
 
