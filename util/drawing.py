@@ -208,17 +208,15 @@ def movie_frames(frames, alpha, caption, right, n_locations=None):
 
 
 def write_movie(path, pictures, fps):
-    """Writes an animated GIF, or an MP4 (needs PyAV) if the name ends in .mp4."""
+    """Writes an animated picture, .gif or the smaller .webp, or an .mp4 (needs PyAV), by the ending of the name."""
     if Path(path).suffix == ".mp4":
         from visual_attention.util.video import write_video
 
         return write_video(path, pictures, fps)
     images = [Image.fromarray(picture) for picture in pictures]
     duration = round(100 / fps) * 10  # in milliseconds; GIF stores hundredths of a second
-    write_file(
-        path,
-        lambda file: images[0].save(file, "GIF", save_all=True, append_images=images[1:], duration=duration, loop=0),
-    )
+    movie = {"format": Path(path).suffix[1:], "save_all": True, "append_images": images[1:]}
+    write_file(path, lambda file: images[0].save(file, **movie, duration=duration, loop=0, quality=70))
 
 
 def _plots(n, width=11, height=4.2):

@@ -33,8 +33,8 @@ class Arguments:
     """folder for the pictures; by default the run's"""
     tiles: int = 8
     """frames in the strip"""
-    movie: Literal["gif", "mp4", "none"] = "gif"
-    """format of the movie; mp4 needs PyAV: pip install .[extract]"""
+    movie: Literal["gif", "webp", "mp4", "none"] = "gif"
+    """format of the movie; webp is small; mp4 needs PyAV: pip install .[extract]"""
 
 
 def main():

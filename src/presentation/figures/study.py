@@ -160,7 +160,7 @@ def params_for_updates(options, params):
     return {name: value / 2 if name in halved else value for name, value in params.items()}
 
 
-def study(run, data, k, seed=0, lrate=0.01, most=300, random_wrong=False):
+def study(run, data, k, seed=0, lrate=0.01, most=100, random_wrong=False):
     """Fig. 9 on video k: {"trained", "random", "optimised"} -> Stage. "optimised" is missing if "random" is correct.
 
     The location weights are drawn with `seed`. Then Adam with learning rate `lrate` updates them, and nothing else, on
