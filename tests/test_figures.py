@@ -258,11 +258,11 @@ def test_page(runs):
     for model in NAMES:
         means = numbers["models"][model]
         assert len(means["entropy"]) == len(means["on_figure"]) == len(means["score_by_steps"]) == 5
-        assert len(means["movement"]) == 4 and set(means["score_by_fps"]) == {"6", "10", "15", "30"}
+        assert len(means["movement"]) == 4 and set(means["score_by_fps"]) == {"3", "5", "15"}
         assert 0 < max(means["entropy"]) <= numbers["uniform_entropy"] + 1e-6
         tests = [json.loads((run / "result.json").read_text()) for run in sorted((runs / model).iterdir())]
         assert means["runs"] == len(tests)
-        assert means["score_by_fps"]["30"] == pytest.approx(np.mean([test["test"] for test in tests]))
+        assert means["score_by_fps"]["15"] == pytest.approx(np.mean([test["test"] for test in tests]))
         share = np.mean([test["attention_on_figure"] for test in tests])
         assert np.mean(means["on_figure"]) == pytest.approx(share, rel=1e-4)
         assert np.mean(means["uniform_on_figure"]) == pytest.approx(tests[0]["uniform_on_figure"], rel=1e-4)
