@@ -282,14 +282,14 @@ def test_page_of_chosen_videos_without_frames(runs, data, tmp_path):
             shutil.copy(file, moved)
     for name in ("attention_lambda0", "attention_lambda1"):
         shutil.copytree(runs / name / "seed0", tmp_path / "runs" / name / "seed0")
-    choices = Choices(video=("jack/test_000",), glimpse="1,2,1.5", fps=10, data=moved, studies=0)
+    choices = Choices(video=("jack/test_000",), glimpse="1,2,1.5", fps=3, data=moved, studies=0)
     path, _ = make_figures(tmp_path / "runs", choices)
     text = path.read_text()
     assert "frames are not available, so glimpses are drawn alone" in text and "dataset.json: no such file" in text
     numbers = json.loads((tmp_path / "runs" / "figures" / "numbers.json").read_text())
     assert numbers["given_glimpse"]["video"] == "jack/test_000" and numbers["given_glimpse"]["glimpse"] == "1,2,1.5"
     assert not any(name.startswith("glimpse_study") for name in numbers) and "was left out" in text
-    assert "table1.csv is not there" in text and "at 10 and at 30 frames per second" in text
+    assert "table1.csv is not there" in text and "at 3 and at 15 frames per second" in text
 
 
 def test_impossible_choices_are_refused(runs, tmp_path):
