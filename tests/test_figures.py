@@ -265,11 +265,11 @@ def test_page(runs):
     for model in NAMES:
         means = numbers["models"][model]
         assert len(means["entropy"]) == len(means["on_figure"]) == len(means["score_by_steps"]) == 5
-        assert len(means["movement"]) == 4 and set(means["score_by_fps"]) == {"6", "10", "15", "30"}
+        assert len(means["movement"]) == 4 and set(means["score_by_fps"]) == {"3", "5", "15"}
         assert 0 < max(means["entropy"]) <= numbers["uniform_entropy"] + 1e-6
         tests = [json.loads((run / "result.json").read_text()) for run in sorted((runs / model).iterdir())]
         assert means["runs"] == len(tests)
-        assert means["score_by_fps"]["30"] == pytest.approx(np.mean([test["test"] for test in tests]))
+        assert means["score_by_fps"]["15"] == pytest.approx(np.mean([test["test"] for test in tests]))
         share = np.mean([test["attention_on_figure"] for test in tests])
         assert np.mean(means["on_figure"]) == pytest.approx(share, rel=1e-4)
         assert np.mean(means["uniform_on_figure"]) == pytest.approx(tests[0]["uniform_on_figure"], rel=1e-4)
@@ -289,14 +289,14 @@ def test_page_of_chosen_videos_without_frames(runs, data, tmp_path):
             shutil.copy(file, moved)
     for name in ("attention_lambda0", "attention_lambda1"):
         shutil.copytree(runs / name / "seed0", tmp_path / "runs" / name / "seed0")
-    choices = Choices(video=("jack/test_000",), glimpse="1,2,1.5", fps=10, data=moved, studies=0)
+    choices = Choices(video=("jack/test_000",), glimpse="1,2,1.5", fps=3, data=moved, studies=0)
     path, _ = make_figures(tmp_path / "runs", choices)
     text = path.read_text()
     assert "frames are not available, so glimpses are drawn alone" in text and "dataset.json: no such file" in text
     numbers = json.loads((tmp_path / "runs" / "figures" / "numbers.json").read_text())
     assert numbers["given_glimpse"]["video"] == "jack/test_000" and numbers["given_glimpse"]["glimpse"] == "1,2,1.5"
     assert not any(name.startswith("glimpse_study") for name in numbers) and "was left out" in text
-    assert "table1.csv is not there" in text and "at 10 and at 30 frames per second" in text
+    assert "table1.csv is not there" in text and "at 3 and at 15 frames per second" in text
 
 
 def test_impossible_choices_are_refused(runs, tmp_path):

@@ -244,7 +244,8 @@ def _save(figure, path, axes=None):
     import matplotlib.pyplot as plt
 
     if axes is not None:
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+        ncols = 4 if figure.get_figwidth() > 9 else 2
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=ncols, frameon=False)
     write_file(path, lambda file: figure.savefig(file, format="png", dpi=110))
     plt.close(figure)
 

@@ -113,9 +113,10 @@ def draw_study(path, rows):
         for model in models:
             chosen = sorted((r for r in rows if (r["spread"], r["model"]) == (spread, model)), key=_height)
             x, y = [row["height"] for row in chosen], [row["mean"] for row in chosen]
-            lines[TITLES[model]] = x, y, *zip(*(row["interval"] for row in chosen), strict=True)
+            label = TITLES[model].split(" (")[0]
+            lines[label] = x, y, *zip(*(row["interval"] for row in chosen), strict=True)
             if "attention_on_figure" in chosen[0]:
-                on_figure[TITLES[model]] = x, [100 * row["attention_on_figure"] for row in chosen]
+                on_figure[label] = x, [100 * row["attention_on_figure"] for row in chosen]
                 on_figure["uniform glimpse"] = x, [100 * row["uniform_on_figure"] for row in chosen]
         title = f"spread {spread:g}"
         accuracy.append({"lines": lines, "xlabel": "height of the figures, pixels", "ylabel": "accuracy, %",
