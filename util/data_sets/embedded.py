@@ -8,7 +8,7 @@ import dataclasses
 from visual_attention.util.data_sets._data_set import RELEASED_UCF11, DataSet
 
 # Sizes that suit a small data set and two cores. Windows of 15 frames take half as long as the paper's 30. One LSTM
-# layer and small batches let validation level off within 15 epochs, some 700 updates.
+# layer and small batches bring validation near its end within 15 epochs, some 700 updates.
 SIZES = {
     "ctx_dim": 64,
     "dim": 64,
