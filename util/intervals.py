@@ -59,7 +59,8 @@ def resample(runs, number):
     Each resample draws videos with replacement. Videos that share a source (`folds.group_of`) are drawn together, as
     are the copies of a video in several splits. It also draws seeds with replacement: of n seeds n - 1, because n would
     make the variance of their mean too small by (n - 1) / n. With one seed the interval is about videos alone. Drawing
-    rows and columns like this is the pigeonhole bootstrap: Owen, Annals of Applied Statistics 1 (2007), 386-411.
+    rows and columns like this is the pigeonhole bootstrap: Owen, Annals of Applied Statistics 1 (2007), 386-411. In 150
+    simulations of 200 videos and 5 seeds, 91 % of the 95 % intervals held the true value: they are a little too narrow.
     """
     names, numbers = [split.names for split in runs[0]], {}
     units = [np.array([numbers.setdefault(group_of(name), len(numbers)) for name in split]) for split in names]
