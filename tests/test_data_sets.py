@@ -9,7 +9,8 @@ from visual_attention.options import MODELS, RECIPES, Options, recipe
 from visual_attention.util import data_sets
 from visual_attention.util.data_sets import DATA_SETS, with_videos
 
-SMALL = {"n_actions": 8, "ctx_dim": 64, "dim": 64, "dim_out": 64, "batch_size": 32, "training_stride": 3}
+SMALL = {"n_actions": 8, "ctx_dim": 64, "dim": 64, "dim_out": 64, "n_layers_lstm": 1, "maxlen": 15, "fps": 15,
+         "training_stride": 2, "testing_stride": 2, "batch_size": 16}  # fmt: skip
 PROGRAM = {"attention": "mlp", "n_layers_lstm": 1, "n_layers_init": 1, "dropout": "released", "cost": "released",
            "init": "released", "video_score": "vote"}  # fmt: skip
 ADAM = {"optimizer": "adam_released", "lrate": 1e-4, "last_n": 30}
