@@ -146,7 +146,7 @@ def params_for_updates(options, params):
     """Parameters with which an update that drops no unit computes what the model computes in testing.
 
     By either convention of dropout, a unit that is kept counts twice as much in an update as in testing. So the weights
-    that receive these units are halved. The graph is that of training, which is in the compile cache.
+    that receive these units are halved. One graph then serves training, updates of the study, and predictions.
     """
     o = options
     if not o.use_dropout:
