@@ -27,7 +27,7 @@ def draw_stroke(draw, ends, radius, colour):
     if len(ends) == 2:
         draw.line(ends[0] + ends[1], colour, max(1, round(2 * radius)))
     for x, y in ends:
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), colour)
+        draw_disc(draw, x, y, radius, colour)
 
 
 def cloudy_noise(rng, width, height, cell):
