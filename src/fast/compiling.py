@@ -6,6 +6,7 @@ waits for neither. Each file begins with a digest of the rest. A damaged file is
 
 import contextlib
 import functools
+import gc
 import hashlib
 import importlib.metadata
 import os
@@ -93,7 +94,7 @@ class JaxFunction:
     @functools.cached_property
     def translated(self):
         """The two parts of the rewritten graph (`split_tables`) as functions that JAX can trace, by name."""
-        with pytensor.config.change_flags(traceback__limit=0):
+        with pytensor.config.change_flags(traceback__limit=0), no_garbage_collection():
             with shapes_of_types():
                 outputs = self.complete(self.outputs)
             graph = FunctionGraph([*self.inputs, *self.shared], outputs, clone=True)
@@ -115,6 +116,18 @@ def shapes_of_types():
 
     with mock.patch.object(pytensor.tensor.basic, "infer_static_shape", infer_static_shape):
         yield
+
+
+@contextlib.contextmanager
+def no_garbage_collection():
+    """In the block, Python does not look for unreachable cycles. A graph is full of cycles that are in use."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _jit(function, donated, **placement):
