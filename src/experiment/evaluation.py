@@ -37,15 +37,16 @@ def batch_size(options, index):
     index: the frames of all windows, (T, n).
     Large products are faster, and padding takes time. So it is as large as possible, and the last batch is nearly full.
     The frames of a batch are at most as many as those of an update, so that they fit into memory. Kernels of the speed
-    layer divide a multiple of 16 into groups.
+    layer divide a multiple of 16 into groups. Of frames the number is a multiple of 64, so that parts whose batches
+    need about as many share a compiled function.
     """
     n, unit = index.shape[1], 16 * options.devices
     n_batches = -(-n // max(MOST_WINDOWS, options.batch_size))
     while True:
         size = -(-n // (n_batches * unit)) * unit
-        frames = -(-frames_of_batches(index, np.arange(n), size) // 16) * 16
+        frames = frames_of_batches(index, np.arange(n), size)
         if size <= max(options.batch_size, unit) or frames <= options.maxlen * options.batch_size:
-            return size, frames
+            return size, -(-frames // 64) * 64
         n_batches *= 2
 
 

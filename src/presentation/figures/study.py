@@ -18,9 +18,12 @@ from visual_attention.model import model_for
 from visual_attention.options import TITLES
 from visual_attention.presentation import glimpse_numbers, pictures
 from visual_attention.presentation.figures import Figure
+from visual_attention.util.data_handler import frames_of_batches
+from visual_attention.util.data_lists import read_lists
 
 HEADING, POSITION = "Glimpse study", 60
 STAGES = ("trained", "random", "optimised")
+MOST_PADDED = 1 << 28  # bytes of a frame table with as many frames as that of training
 MOST_TRIED = 60  # videos, in search of some that are classified wrongly with random location weights
 
 
@@ -181,16 +184,30 @@ def study(run, data, k, seed=0, lrate=0.01, most=100, random_wrong=False):
     stages["random"] = last = watch_stage(model, data, k)
     if random_wrong and last.right:
         return None
-    windows = np.flatnonzero(data.video == k)
+    batches = batches_as_in_training(model, data, np.flatnonzero(data.video == k))
     while not last.right and last.updates < most:
         updates = last.updates
-        for batch in data.batches(windows, options.batch_size):
+        for batch in batches:
             set_params(model, fixed_in_updates)
             model.update(batch, np.random.default_rng(updates), drop=False)
             updates += 1
         set_params(model, fixed)
         stages["optimised"] = last = watch_stage(model, data, k, updates)
     return stages
+
+
+def batches_as_in_training(model, data, windows):
+    """The batches of these windows, with tables of as many frames as training's table if that is small.
+
+    XLA compiles an update for one number of frames. With training's number, the update is already in the cache.
+    """
+    o, n = model.options, int(read_lists(data.folder, "train").frame_numbers.sum())
+    is_small = n * data.table.frame_bytes < min(MOST_PADDED, 1e9 * o.memory_gb)
+    fits = is_small and frames_of_batches(data.index, windows, o.batch_size) <= n
+    batches = list(data.batches(windows, o.batch_size, capacity=n if fits else None))
+    for batch in batches:
+        batch.frames = model.frames(batch.frames)
+    return batches
 
 
 def set_params(model, params):
