@@ -45,12 +45,17 @@ class Arguments:
     """what to train"""
     seeds: int = 3
     """runs of each"""
+    unit: bool = False
+    """divide the features of each location by their norm, so that no location is stronger than another"""
 
 
 def main():
     arguments = command_line.parse(Arguments, __doc__)
     data, rows = make_embedded(arguments.data), []
     parts = load_parts(data, recipe("paper", "embedded", "hybrid_mlp"))
+    if arguments.unit:
+        for part in parts.values():
+            part.memory /= np.maximum(np.linalg.norm(part.memory, axis=2, keepdims=True), 1e-3)
     for variant in arguments.variants:
         for seed in range(arguments.seeds):
             rows.append([variant, str(seed), *train(parts, seed, *VARIANTS[variant])])
@@ -66,7 +71,7 @@ def train(parts, seed, changes, soft_epochs, fixed_epochs):
         soft = model_for(options.replace(focus="soft"), data.table.dtype)
         soft.tparams, soft.optimizer_state = model.tparams, model.optimizer_state
     untrained = {name: model.tparams[name].get_value() for name in location_weights(options)}
-    frames, cells, best = model.frames(data.release_memory()), [], (-1, None)
+    frames, cells, best = model.frames(data.memory), [], (-1, None)
     for epoch in range(options.max_epochs):
         now = soft if epoch < soft_epochs else model
         order = data.shuffled(np.random.default_rng([seed, 1, epoch]))
