@@ -5,8 +5,8 @@
 
 It makes a data set with a second, finer layer (14 x 14 beside 7 x 7) and figures of 40 to 145 pixels, trains `mlp`
 attention on one layer, on both, and on a layer chosen first, and prints what each does with small, medium and large
-figures. A control tells the projection from the resolution: it is trained on both layers of a data set in which the
-fine layer is the coarse one again. Finished runs are kept. docs/two_resolutions.md shows the result.
+figures. Two controls tell what else two layers bring. They are trained on both layers of data sets in which the fine
+layer is the coarse one again, or nothing. Finished runs are kept. docs/two_resolutions.md shows the result.
 """
 
 import resource
@@ -34,9 +34,11 @@ from visual_attention.util.intervals import Predictions, resample
 from visual_attention.util.workers import worker_pool
 
 RESOLUTIONS = ("one", "both", "choose")
-CONTROL = "coarse twice"
-CONTENDERS = {"one": "one", CONTROL: "both", "both": "both", "choose": "choose"}  # -> option resolutions
-COMPARED = ((CONTROL, "one"), ("both", "one"), ("choose", "one"), ("both", CONTROL), ("choose", "both"))
+PROJECTED, TWICE = "one, projected", "coarse twice"
+# Name -> option resolutions. The controls have the projections of `both`.
+CONTENDERS = {"one": "one", PROJECTED: "both", TWICE: "both", "both": "both", "choose": "choose"}
+COMPARED = ((PROJECTED, "one"), (TWICE, PROJECTED), ("both", PROJECTED), ("both", TWICE), ("both", "one"),
+            ("choose", "one"), ("choose", "both"))  # fmt: skip
 GROUPS = ("small", "medium", "large", "all")  # a third of the test videos each
 
 
@@ -63,13 +65,13 @@ def main():
         return
     folder = arguments.folder
     data = make_embedded(folder / "data", fine=True, difficulty=Difficulty(heights=arguments.heights))
-    control = coarse_twice(data, folder / "data_coarse_twice")
+    controls = {name: control(data, folder / f"data, {name}", fine) for name, fine in FINE_OF_CONTROLS.items()}
     cells = {}
     for seed in range(arguments.seeds):
         for name, resolutions in CONTENDERS.items():
-            changes = data_options(data) | {"resolutions": resolutions, "common_dim": 64, "seed": seed}
+            of_cell = controls.get(name, data)
+            changes = data_options(of_cell) | {"resolutions": resolutions, "common_dim": 64, "seed": seed}
             options = recipe("paper", "embedded", "attention_mlp_lambda0", **changes)
-            of_cell = control if name == CONTROL else data
             cells[name, seed] = Cell(options, folder / name / f"seed{seed}", of_cell, finish=measure)
     run_cells(cells, arguments.workers)
     chosen, limits = groups_of(data)
@@ -77,18 +79,32 @@ def main():
     print(table(data, cells, chosen), comparisons(data, cells, chosen), sep="\n")
 
 
-def coarse_twice(data, folder):
-    """The data set of folder `data` with another fine layer: the coarse cubes, each location four times."""
+def each_four_times(cubes):
+    """The coarse cubes (n, L, D) on a grid of half the length, (n, 4 L, D)."""
+    n, L, D = cubes.shape
+    K = metrics.grid_side(L)
+    return cubes.reshape(n, K, K, D).repeat(2, axis=1).repeat(2, axis=2).reshape(n, 4 * L, D)
+
+
+def one_of_zeros(cubes):
+    """A single location without features: (n, 1, D)."""
+    return np.zeros_like(cubes[:, :1])
+
+
+FINE_OF_CONTROLS = {PROJECTED: one_of_zeros, TWICE: each_four_times}
+
+
+def control(data, folder, fine_of):
+    """The data set of folder `data` with the fine layer fine_of(coarse cubes)."""
     if folder.is_dir():
         return folder
     with files.new_folder(folder, f"{folder}.part") as building:
         shutil.copytree(data, building, ignore=shutil.ignore_patterns("*.h5"), dirs_exist_ok=True)
         for part in PARTS:
             table = FrameTable(data / f"{part}_features.h5")
-            cubes, K, D = table.load(), metrics.grid_side(table.n_locations), table.depth
-            fine = cubes.reshape(-1, K, K, D).repeat(2, axis=1).repeat(2, axis=2).reshape(len(cubes), 4 * K * K, D)
-            path, about = building / f"{part}_features.h5", (table.layout, table.dtype, {"fps": table.fps})
-            with FrameTableWriter(path, K * K, D, *about, fine=fine.shape[1:]) as writer:
+            cubes = table.load()
+            fine, about = fine_of(cubes), (table.layout, table.dtype, {"fps": table.fps})
+            with FrameTableWriter(building / table.path.name, *table.frame_shape, *about, fine.shape[1:]) as writer:
                 writer.append(cubes, fine)
     return folder
 
