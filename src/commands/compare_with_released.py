@@ -21,8 +21,11 @@ from visual_attention.commands import command_line
 from visual_attention.experiment import run_folder
 from visual_attention.experiment.cells import Cell, run_cells
 from visual_attention.options import Options, recipe
+from visual_attention.presentation.table1 import load_predictions
 from visual_attention.util import drawing, files, tables
+from visual_attention.util.data_lists import read_lists
 from visual_attention.util.embedded import make_embedded
+from visual_attention.util.intervals import resample
 
 KINDS = ("outputs", "gradients", "updates")
 # From the paper's recipe to the released program's: each step changes these options to what they are there.
@@ -132,13 +135,18 @@ def compare_recipes(arguments):
     assert paper.replace(**changes) == released, "STEPS leave out a difference of the recipes"
     results = run_cells(cells, arguments.workers)
     runs = {title: [results[title, seed] for seed in range(arguments.seeds)] for title in STEPS}
-    head = ["Model", "accuracy %", "best validation %", "best epoch", "attention on the figure (uniform) %", "s"]
-    body = []
-    for title, row in runs.items():
+    lists, before, body = read_lists(data, "test"), None, []
+    head = ["Model", "accuracy %", "minus the row above, 95 % interval", "best validation %", "best epoch",
+            "attention on the figure (uniform) %", "s"]  # fmt: skip
+    for number, (title, row) in enumerate(runs.items()):
+        score = resample([[load_predictions(lists, cells[title, k].run)] for k in range(arguments.seeds)], number)
+        change = before and score - before
+        before = score
         deviation = np.std([run["test"] for run in row], ddof=1) if len(row) > 1 else None
         mean = {name: np.mean([run[name] for run in row]) for name in row[0] if isinstance(row[0][name], (int, float))}
         body.append([
             title, tables.mean_and_deviation(mean["test"], deviation),
+            tables.difference(change and {"mean": change.mean, "interval": change.interval()}),
             f"{mean['valid']:.1f}", f"{mean['best_epoch']:.1f}",
             f"{100 * mean['attention_on_figure']:.1f} ({100 * mean['uniform_on_figure']:.1f})",
             f"{mean['training_seconds']:.0f}",
