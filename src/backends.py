@@ -14,6 +14,9 @@ def set_precision(floatX, backend="jax", matmul="float32"):
     floatX: float32 or float64. matmul: precision of matrix products on a GPU: float32, tf32 or bfloat16.
     """
     pytensor.config.floatX = floatX
+    if backend == "c":
+        # Softmax has no code in C: PyTensor computes it by a function of its own, in the default mode, which is NUMBA.
+        pytensor.config.mode = MODES["c"]
     if backend == "jax":
         import jax
 

@@ -3,8 +3,8 @@
 import os
 import signal
 
-# no C++ optimisation: the C backend's tests spend their time compiling, not running the tiny graphs
-os.environ["PYTENSOR_FLAGS"] = ",".join(filter(None, [os.environ.get("PYTENSOR_FLAGS"), "gcc__cxxflags=-O0"]))
+# Neither optimisation nor debug information: tests of the C backend compile for long and run tiny graphs.
+os.environ["PYTENSOR_FLAGS"] = ",".join(filter(None, [os.environ.get("PYTENSOR_FLAGS"), "gcc__cxxflags=-O0 -g0"]))
 
 # Without this, a command called in this process would restart the process to get large pages.
 os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")

@@ -16,8 +16,7 @@ from visual_attention.layers import norm_weight
 from visual_attention.model import Model
 from visual_attention.options import Options
 
-LOCATION = TINY.replace(n_layers_lstm=1)
-GIVEN = LOCATION.replace(attention="given")
+GIVEN = TINY.replace(attention="given")
 
 # ---------------------------------------------------------------- given
 
@@ -25,11 +24,11 @@ GIVEN = LOCATION.replace(attention="given")
 @pytest.fixture(scope="module")
 def location_and_given():
     """A model with location attention, one with the same parameters to which glimpses are given, and a batch."""
-    chooses, given = make_model(LOCATION), make_model(GIVEN)
+    chooses, given = make_model(TINY), make_model(GIVEN)
     for name, variable in given.tparams.items():
         variable.set_value(chooses.tparams[name].get_value())
     assert chooses.tparams.keys() - given.tparams.keys() == {"decoder_W_loc"}
-    return chooses, given, make_batch(LOCATION)
+    return chooses, given, make_batch(TINY)
 
 
 def test_glimpses_that_were_chosen_predict_the_same_when_given(location_and_given):
@@ -44,9 +43,9 @@ def test_glimpses_that_were_chosen_predict_the_same_when_given(location_and_give
 
 def test_one_glimpse_is_given_to_all_steps_and_windows(location_and_given):
     _, given, batch = location_and_given
-    one = np.eye(LOCATION.n_locations)[3]
+    one = np.eye(TINY.n_locations)[3]
     probs, alpha = given.predict(batch, given=one)
-    assert alpha.shape == (LOCATION.maxlen, LOCATION.batch_size, LOCATION.n_locations)
+    assert alpha.shape == (TINY.maxlen, TINY.batch_size, TINY.n_locations)
     np.testing.assert_array_equal(alpha, np.broadcast_to(one, alpha.shape))
     expected, *_ = numpy_model.forward(
         values(given),
@@ -60,7 +59,7 @@ def test_one_glimpse_is_given_to_all_steps_and_windows(location_and_given):
 
 def test_glimpses_missing_or_superfluous_are_refused(location_and_given):
     chooses, given, batch = location_and_given
-    alpha = np.full(LOCATION.n_locations, 1 / LOCATION.n_locations)
+    alpha = np.full(TINY.n_locations, 1 / TINY.n_locations)
     message = "glimpses are given to a model with attention 'given', and to no other"
     for model, glimpses in ((given, None), (chooses, alpha)):
         with pytest.raises(ValueError) as error:

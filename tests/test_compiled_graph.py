@@ -55,7 +55,7 @@ def test_numbers_compile_nothing_twice():
     """Other lambdas, rates and seeds, and parts of other sizes, use the functions of the first."""
     shared = set()
     for k, changes in enumerate(({}, {"alpha_c": 3.0}, {"lrate": 0.1}, {"seed": 5}, {"decay_c": 0.0})):
-        options = TINY.replace(n_layers_lstm=1, **changes)
+        options = TINY.replace(**changes)
         model = model_for(options, "float64")
         model.update(make_batch(options, k), np.random.default_rng(k))
         model.predict(make_batch(options, k))

@@ -37,14 +37,22 @@ def start(folder, attention, name, devices, n_virtual, *hosts):
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def finish(folder, processes):
+def finish(*processes):
     for process in processes:
         output, _ = process.communicate(timeout=300)
         assert process.returncode == 0, output
 
 
-def assert_same(folder, name, other_name):
-    with np.load(folder / f"{name}.npz") as a, np.load(folder / f"{other_name}.npz") as b:
+@pytest.fixture(scope="module")
+def one_device(tmp_path_factory):
+    """A folder with what one device computes, a file for each kind of attention."""
+    folder = tmp_path_factory.mktemp("one")
+    finish(*(start(folder, attention, attention, 1, 1) for attention in ("location", "mlp")))
+    return folder
+
+
+def assert_same(path, other):
+    with np.load(f"{path}.npz") as a, np.load(f"{other}.npz") as b:
         assert a.files == b.files and len(a.files) > 10
         for key in set(a.files) - {"decoder_c_tt"}:  # whose gradient is 0 except for rounding
             np.testing.assert_allclose(a[key], b[key], rtol=1e-5, atol=1e-8, err_msg=key)
@@ -52,9 +60,9 @@ def assert_same(folder, name, other_name):
 
 
 @pytest.mark.parametrize("attention", ["location", "mlp"])
-def test_four_devices_equal_one(tmp_path, attention):
-    finish(tmp_path, [start(tmp_path, attention, "one", 1, 1), start(tmp_path, attention, "four", 4, 4)])
-    assert_same(tmp_path, "one", "four")
+def test_four_devices_equal_one(tmp_path, one_device, attention):
+    finish(start(tmp_path, attention, "four", 4, 4))
+    assert_same(one_device / attention, tmp_path / "four")
 
 
 def free_address():
@@ -63,21 +71,18 @@ def free_address():
         return f"localhost:{s.getsockname()[1]}"
 
 
-def test_two_hosts_equal_one(tmp_path):
+def test_two_hosts_equal_one(tmp_path, one_device):
     address = free_address()
-    processes = [start(tmp_path, "location", f"host{k}", 4, 2, address, 2, k) for k in (0, 1)]
-    finish(tmp_path, [start(tmp_path, "location", "one", 1, 1), *processes])
-    assert_same(tmp_path, "one", "host0")
-    assert_same(tmp_path, "one", "host1")
+    finish(*(start(tmp_path, "location", f"host{k}", 4, 2, address, 2, k) for k in (0, 1)))
+    for k in (0, 1):
+        assert_same(one_device / "location", tmp_path / f"host{k}")
 
 
 def test_run_trained_by_two_hosts_equals_one(data_folder, tmp_path):  # noqa: F811
     """The first host writes the run folder; the model is the same as with one host."""
     hosts = ("--coordinator", free_address(), "--hosts", 2, "--devices", 2)
     commands = [command(data_folder, tmp_path / "two", *hosts, "--host", k) for k in (0, 1)]
-    finish(
-        tmp_path, [subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for c in commands]
-    )
+    finish(*(subprocess.Popen(c, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for c in commands))
     done = train(data_folder, tmp_path / "one")
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "one" / "model.npz") as single, np.load(tmp_path / "two" / "model.npz") as shared:

@@ -371,7 +371,7 @@ def test_tables_of_fewer_and_of_more_frames_than_a_batch_reads(name, n_frames):
 
 def test_tables_are_computed_once_for_a_frame_table(monkeypatch):
     """Again only when another one is given; and the results are those of the table that was given."""
-    options = TINY.replace(**{**VARIANTS["average_pooled_lstm"], "n_layers_lstm": 1})
+    options = TINY.replace(**VARIANTS["average_pooled_lstm"])
     model, run, parts = make_model(options), compiling.JaxFunction._run, []
 
     def recorded(function, part, args):

@@ -23,7 +23,7 @@ from visual_attention.options import Options
 
 L = T = 3
 HARD = TINY.replace(
-    dim=2, dim_out=2, ctx_dim=2, n_locations=L, n_actions=2, n_layers_lstm=1, n_layers_init=1, maxlen=T, batch_size=1,
+    dim=2, dim_out=2, ctx_dim=2, n_locations=L, n_actions=2, n_layers_init=1, maxlen=T, batch_size=1,
     use_dropout=False, focus="hard", entropy_c=0.3,
 )  # fmt: skip
 CASES = {
@@ -292,7 +292,7 @@ def test_numbers_of_an_update_follow_from_its_generator():
 def test_hybrid_of_all_locations_is_soft_to_the_bit():
     outputs = []
     for changes in ({"focus": "soft"}, {"focus": "hybrid", "top_k": 4}):
-        o = TINY.replace(n_layers_lstm=1, maxlen=2, n_locations=4, **changes)
+        o = TINY.replace(maxlen=2, n_locations=4, **changes)
         model, batch = Model(o, "float64"), make_batch(o)
         outputs.append([*model.predict(batch), model.update(batch, np.random.default_rng(0)), *values(model).values()])
     for a, b in zip(*outputs, strict=True):

@@ -1,19 +1,27 @@
-"""The graph without the speed layer (option plain) and with it; and pytensor.grad, which must be right in both."""
+"""The graph without the speed layer (option plain); the layer's kernels; pytensor.grad, with and without the layer."""
 
 import numpy as np
 import numpy_model
 import pytensor
 import pytest
-from test_model import TINY, VARIANTS, dropout_masks, make_batch, make_model, values
+from test_model import (
+    TINY,
+    VARIANTS,
+    assert_prediction_equals_numpy,
+    assert_update_equals_numpy,
+    dropout_masks,
+    make_batch,
+    make_model,
+)
 
 from visual_attention import actrec, backends
 from visual_attention.fast import kernels
 from visual_attention.layers import init_tparams
-from visual_attention.model import Functions, Model, draw_masks
+from visual_attention.model import Model, draw_masks
 
 SMALL = {"n_layers_lstm": 1, "maxlen": 3}  # without the speed layer a gradient takes 8 s to compile
-# The variants whose updates are compared here too; those of all_switches are in groups of rows.
-UPDATED = ("softmax_regression", "max_pooled_lstm", "attention_lambda0", "released_multilabel", "both_layers")
+# Variants whose updates are tested too. Gradients of location and mlp attention alone are tested below.
+UPDATED = ("softmax_regression", "max_pooled_lstm", "released_multilabel", "both_layers", "all_switches")
 
 
 @pytest.fixture
@@ -22,34 +30,17 @@ def own_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
-def numbers(options, functions=None, n_frames=20, update=False):
-    """Predictions, and with `update` the cost and what sgd at rate 1 makes of the parameters with dropout on."""
-    model = make_model(options) if functions is None else Model(options, functions=functions)
-    rng, batch = np.random.default_rng(0), make_batch(options, n_frames=n_frames)
-    for variable in model.tparams.values():
-        variable.set_value(rng.normal(0, 0.5, variable.get_value().shape).astype(options.floatX))
-    probs, alpha = model.predict(batch)
-    found = {"probs": probs} | ({} if alpha is None else {"alpha": alpha})
-    if update:
-        found |= {"cost": model.update(batch, np.random.default_rng(5))} | values(model)
-    return found
-
-
-def assert_same(found, expected):
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-10, atol=1e-12, err_msg=name)
-
-
 @pytest.mark.parametrize("name", VARIANTS)
-def test_plain_equals_the_speed_layer(name):
-    options = TINY.replace(**{**VARIANTS[name], **SMALL})
-    update = name in UPDATED
-    assert_same(numbers(options, update=update), numbers(options.replace(plain=True), update=update))
+def test_plain_equals_numpy(name):
+    options = TINY.replace(**{**VARIANTS[name], **SMALL, "plain": True})
+    model, batch = make_model(options), make_batch(options)
+    assert_prediction_equals_numpy(model, batch)
+    if name in UPDATED:
+        assert_update_equals_numpy(model, batch)
 
 
 @pytest.mark.parametrize("name", ["attention_lambda0", "all_switches"])
-def test_plain_equals_the_speed_layer_in_groups_of_rows(name, own_cache, monkeypatch):
+def test_kernels_in_groups_of_rows_equal_numpy(name, own_cache, monkeypatch):
     """Kernels convert cubes a few at a time. Here they do so one and two at a time, of tables with fewer and with more
     frames than the 12 that a batch reads."""
     options = TINY.replace(**{**VARIANTS[name], **SMALL, "batch_size": 4})
@@ -61,10 +52,13 @@ def test_plain_equals_the_speed_layer_in_groups_of_rows(name, own_cache, monkeyp
         return size
 
     monkeypatch.setattr(kernels, "group_size", at_most_two)
-    functions = Functions(options, "float64")
+    model, rng = Model(options, "float64"), np.random.default_rng(0)
     for n_frames in (2, 40):
-        found = numbers(options, functions, n_frames, update=True)
-        assert_same(found, numbers(options.replace(plain=True), None, n_frames, update=True))
+        for variable in model.tparams.values():
+            variable.set_value(rng.normal(0, 0.5, variable.get_value().shape))
+        batch = make_batch(options, n_frames=n_frames)
+        assert_prediction_equals_numpy(model, batch)
+        assert_update_equals_numpy(model, batch)
     assert max(n_groups) > 1
 
 
@@ -75,8 +69,8 @@ def test_plain_equals_the_speed_layer_in_groups_of_rows(name, own_cache, monkeyp
 @pytest.mark.parametrize("attention", ["location", "mlp"])
 def test_pytensor_grad_equals_finite_differences(attention, compiler):
     """pytensor.grad(graph.cost, params), compiled by pytensor.function."""
-    options = TINY.replace(attention=attention, **SMALL)
-    backends.set_precision("float64")
+    options, in_c = TINY.replace(attention=attention, **SMALL), compiler == "plain PyTensor, C"
+    backends.set_precision("float64", "c" if in_c else "jax")
     params, rng = init_tparams(actrec.init_params(options)), np.random.default_rng(0)
     for variable in params.values():
         variable.set_value(rng.normal(0, 0.5, variable.get_value().shape))
@@ -86,7 +80,7 @@ def test_pytensor_grad_equals_finite_differences(attention, compiler):
     if compiler == "the speed layer":
         function = backends.compile_function(dict.fromkeys(inputs), outputs)
     else:
-        function = pytensor.function(inputs, outputs, mode="CVM" if compiler.endswith("C") else "JAX")
+        function = pytensor.function(inputs, outputs, mode="CVM" if in_c else "JAX")
     batch = make_batch(options)
     cost, *gradient = function(
         batch.frames, batch.index, batch.mask, batch.y, *draw_masks(options, np.random.default_rng(5))
