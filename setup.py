@@ -36,11 +36,11 @@ setup(
         "flatbuffers>=24",  # JAX needs it to keep a graph on disk
         "numpy>=2.2",
         "scipy>=1.13",
-        "h5py>=3.11",
+        "h5py>=3.15",  # earlier versions write the time of day into a frame table, so its bytes differ each time
         "pillow>=10.3",
         "matplotlib>=3.8",
         "jinja2>=3.1",  # the page of figures
-        "tyro>=0.9.17",
+        "tyro>=1.0",  # docs/bad_input.md has its messages
         "tqdm>=4.66",
         "psutil>=5.9",
     ],

@@ -4,11 +4,13 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 
 import pytest
 from test_training import assert_same_run, data_folder  # noqa: F401  (a fixture)
 
-from visual_attention.experiment.cells import Cell, run_cells
+from visual_attention.experiment import budget
+from visual_attention.experiment.cells import Cell, check_needs, run_cells
 from visual_attention.options import Options
 
 TINY = Options(pooling="mean", maxlen=4, dim=6, dim_out=5, n_layers_lstm=1, batch_size=4, max_epochs=3, lrate=0.01,
@@ -64,3 +66,16 @@ def test_finished_cells_are_not_trained_again(data_folder, one_process):  # noqa
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*/*/model.npz")}
     assert run_cells(cells(folder, data_folder), workers=2) == expected and len(before) == 4
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def killed_once(marker):
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 1e9, False
+
+
+def test_speed_is_measured_again_if_the_process_that_does_it_is_killed(data_folder, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(budget, "matmul_rate", partial(killed_once, tmp_path / "killed"))
+    assert check_needs(tmp_path / "runs", cells(tmp_path, data_folder), workers=2) == 2
+    assert (tmp_path / "killed").exists()

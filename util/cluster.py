@@ -46,13 +46,14 @@ def run_tasks(function, tasks, cluster=None, workers=1):
         for task in tasks:
             yield function(*task)
     else:
-        yield from _in_processes(function, tasks, workers)
+        yield from in_processes(function, tasks, workers)
 
 
 # ---------------------------------------------------------------- on this machine
 
 
-def _in_processes(function, tasks, workers):
+def in_processes(function, tasks, workers):
+    """As `run_tasks` on this machine; a single worker is another process, too."""
     waiting, deaths = dict(enumerate(tasks)), 0
     while waiting:
         with worker_pool(min(workers, len(waiting))) as pool:

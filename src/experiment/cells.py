@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from visual_attention.experiment import budget
 from visual_attention.options import Options, graph_options
-from visual_attention.util.cluster import run_tasks
-from visual_attention.util.workers import n_cores, worker_pool
+from visual_attention.util.cluster import in_processes, run_tasks
+from visual_attention.util.workers import n_cores
 
 COMPILE_SECONDS = 30  # of a graph that is not in the cache
 
@@ -41,8 +41,8 @@ def check_needs(folder, cells, workers=None, cluster=None):
     if not unfinished:
         return 1
     sizes = {cell.data: budget.sizes(cell.data, cell.options) for cell in unfinished}
-    with worker_pool(1) as pool:  # in a process of its own: JAX would keep a GPU's memory
-        rate, gpu = pool.submit(budget.matmul_rate).result()
+    # in a process of its own: JAX would keep a GPU's memory
+    [(rate, gpu)] = in_processes(budget.matmul_rate, [()], workers=1)
     needs = [budget.need(cell.options, sizes[cell.data], rate) for cell in unfinished]
     memory, disk = budget.available_gb(folder)
     memory_each, disk_gb = max(need.memory_gb for need in needs), sum(need.disk_gb for need in needs)
