@@ -186,7 +186,7 @@ def test_too_little_disk_or_memory_is_refused(tmp_path, monkeypatch):
         write_lists(tmp_path, part, ["a", "b"], [35, 5], [0, 1])
     options = recipe("paper", "embedded", maxlen=30, fps=30, batch_size=32, training_stride=2, testing_stride=1)
     frame = 49 * 64 * 2 / 1e9
-    expected = budget.Sizes([4, 7, 7], [40 * frame] * 3, [0, 48 * frame, 48 * frame], frame, 2)
+    expected = budget.Sizes([4, 7, 7], [40 * frame] * 3, [0, 64 * frame, 64 * frame], frame, 2)
     assert budget.sizes(tmp_path, options) == expected
     cells = {"a": Cell(options, tmp_path / "run", tmp_path)}
     monkeypatch.setattr(budget, "available_gb", lambda folder: (100.0, 0.0))
