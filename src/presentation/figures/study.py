@@ -184,10 +184,11 @@ def study(run, data, k, seed=0, lrate=0.01, most=100, random_wrong=False):
     stages["random"] = last = watch_stage(model, data, k)
     if random_wrong and last.right:
         return None
-    batches = batches_as_in_training(model, data, np.flatnonzero(data.video == k))
+    windows = np.flatnonzero(data.video == k)
+    capacity = capacity_as_in_training(options, data, windows)
     while not last.right and last.updates < most:
         updates = last.updates
-        for batch in batches:
+        for batch in data.batches(windows, options.batch_size, capacity=capacity):
             set_params(model, fixed_in_updates)
             model.update(batch, np.random.default_rng(updates), drop=False)
             updates += 1
@@ -196,18 +197,15 @@ def study(run, data, k, seed=0, lrate=0.01, most=100, random_wrong=False):
     return stages
 
 
-def batches_as_in_training(model, data, windows):
-    """The batches of these windows, with tables of as many frames as training's table if that is small.
+def capacity_as_in_training(options, data, windows):
+    """The number of frames in training's table, as capacity for batches of these windows; None if it does not suit.
 
-    XLA compiles an update for one number of frames. With training's number, the update is already in the cache.
+    XLA compiles an update for one number of frames. With training's number, the update is already in the cache. That
+    number suits if such a table is small and holds the frames of each batch.
     """
-    o, n = model.options, int(read_lists(data.folder, "train").frame_numbers.sum())
-    is_small = n * data.table.frame_bytes < min(MOST_PADDED, 1e9 * o.memory_gb)
-    fits = is_small and frames_of_batches(data.index, windows, o.batch_size) <= n
-    batches = list(data.batches(windows, o.batch_size, capacity=n if fits else None))
-    for batch in batches:
-        batch.frames = model.frames(batch.frames)
-    return batches
+    n = int(read_lists(data.folder, "train").frame_numbers.sum())
+    is_small = n * data.table.frame_bytes < min(MOST_PADDED, 1e9 * options.memory_gb)
+    return n if is_small and frames_of_batches(data.index, windows, options.batch_size) <= n else None
 
 
 def set_params(model, params):
