@@ -9,6 +9,8 @@ import numpy as np
 import numpy_model
 import pytensor
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_model import TINY, VARIANTS, assert_prediction_equals_numpy, assert_update_equals_numpy, slope, values
 
 from visual_attention.experiment.released import to_released
@@ -69,11 +71,16 @@ def check(name, **changes):
         ("selector_and_ctx2out_of_the_mean", ones("maxlen", "batch_size")),
         ("max_pooled_lstm", ones(*SIZES)),
         ("softmax_regression", ones(*SIZES)),
-        ("location_as_released", dict(zip(SIZES, (3, 2, 2, 3, 2, 3, 1), strict=True))),
     ],
 )
-def test_small_sizes(name, sizes):
+def test_size_one(name, sizes):
     check(name, **sizes)
+
+
+@settings(max_examples=2, deadline=None, derandomize=True)
+@given(st.sampled_from(sorted(VARIANTS)), st.tuples(*[st.integers(1, 3) for _ in SIZES]))
+def test_drawn_sizes(name, sizes):
+    check(name, **dict(zip(SIZES, sizes, strict=True)))
 
 
 @pytest.mark.parametrize("name", ["released", "softmax_regression"])
@@ -119,18 +126,19 @@ def record(path, options, updates):
 
 
 @pytest.mark.parametrize(
-    "multilabel, updates, sizes",
+    "backend_name, multilabel, updates, sizes",
     [
-        (False, False, ones("maxlen", "batch_size")),
-        (False, True, ones("batch_size", "n_locations")),
-        (True, True, ones(*SIZES)),
+        ("jax", False, False, ones("maxlen", "batch_size")),
+        ("jax", False, True, ones("batch_size", "n_locations")),
+        ("jax", True, True, ones(*SIZES)),
+        ("c", False, False, ones(*SIZES)),
     ],
 )
-def test_recorded_numbers_of_size_one(multilabel, updates, sizes, tmp_path):
+def test_recorded_numbers_of_size_one(backend_name, multilabel, updates, sizes, tmp_path):
     variant = VARIANTS["released_multilabel" if multilabel else "released"]
     options = TINY.replace(**variant).replace(use_dropout=False, **sizes)
     record(tmp_path / "recorded.npz", options, updates)
-    for checked in replay(tmp_path / "recorded.npz", "float64", "jax"):
+    for checked in replay(tmp_path / "recorded.npz", "float64", backend_name):
         assert checked.good, checked
 
 
