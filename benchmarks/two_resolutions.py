@@ -166,9 +166,7 @@ def comparisons(data, cells, groups):
             probs = [load_predictions(lists, cell.run).probs[chosen] for key, cell in cells.items() if key[0] == name]
             scores[name] = resample([[Predictions(some.filenames, p, some.labels)] for p in probs], number)
         for first, second in COMPARED:
-            difference = scores[first] - scores[second]
-            values = {"mean": difference.mean, "interval": difference.interval()}
-            rows[first, second].append(tables.difference(values))
+            rows[first, second].append(tables.difference((scores[first] - scores[second]).summary()))
     return tables.markdown(["difference of accuracy", *groups], list(rows.values()))
 
 

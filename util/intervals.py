@@ -48,6 +48,10 @@ class Resampled:
         """The 95 % interval: (low, high), the 2.5th and the 97.5th percentile of the resamples."""
         return tuple(np.percentile(self.values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)]).tolist())
 
+    def summary(self):
+        """{"mean", "interval"}, as JSON files hold them and `tables.difference` writes them."""
+        return {"mean": self.mean, "interval": self.interval()}
+
 
 def resample(runs, number):
     """The mean score of a model over its seeds, computed again on resamples of videos and seeds; a Resampled.

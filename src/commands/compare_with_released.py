@@ -140,13 +140,13 @@ def compare_recipes(arguments):
             "attention on the figure (uniform) %", "s"]  # fmt: skip
     for number, (title, row) in enumerate(runs.items()):
         score = resample([[load_predictions(lists, cells[title, k].run)] for k in range(arguments.seeds)], number)
-        change = before and score - before
+        change = before and (score - before).summary()
         before = score
         deviation = np.std([run["test"] for run in row], ddof=1) if len(row) > 1 else None
         mean = {name: np.mean([run[name] for run in row]) for name in row[0] if isinstance(row[0][name], (int, float))}
         body.append([
             title, tables.mean_and_deviation(mean["test"], deviation),
-            tables.difference(change and {"mean": change.mean, "interval": change.interval()}),
+            tables.difference(change),
             f"{mean['valid']:.1f}", f"{mean['best_epoch']:.1f}",
             f"{100 * mean['attention_on_figure']:.1f} ({100 * mean['uniform_on_figure']:.1f})",
             f"{mean['training_seconds']:.0f}",

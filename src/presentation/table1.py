@@ -36,8 +36,7 @@ def rows_of(results, predictions):
             }
         )
         if model != POOLED and POOLED in resampled:
-            difference = resampled[model] - resampled[POOLED]
-            rows[-1]["difference"] = {"to": POOLED, "mean": difference.mean, "interval": difference.interval()}
+            rows[-1]["difference"] = {"to": POOLED} | (resampled[model] - resampled[POOLED]).summary()
         if "attention_on_figure" in runs[0]:
             shares = [float(np.mean([run["attention_on_figure"] for run in seed])) for seed in seeds]
             rows[-1]["attention_on_figure"] = float(np.mean(shares))
