@@ -30,6 +30,13 @@ from visual_attention.fast.loops import constant_of
 from visual_attention.fast.rewrites import rewrite
 from visual_attention.util.files import WriteError, write_file
 
+CPU_OPTIONS = {
+    # By default XLA uses half of the vector registers of processors with AVX-512.
+    "xla_cpu_prefer_vector_width": 512,
+    # By default sums, too, are left to the library of products (YNN), which is slow at them.
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
+}
+
 
 class JaxFunction:
     """What pytensor.function returns, with the graph rewritten and compiled by JAX, or read from the cache.
@@ -131,8 +138,7 @@ def no_garbage_collection():
 
 
 def _jit(function, donated, **placement):
-    # By default XLA uses half of the vector registers of processors with AVX-512.
-    options = {"xla_cpu_prefer_vector_width": 512} if jax.default_backend() == "cpu" else None
+    options = CPU_OPTIONS if jax.default_backend() == "cpu" else None
     return jax.jit(function, donate_argnums=donated, compiler_options=options, **placement)
 
 

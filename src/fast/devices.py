@@ -1,6 +1,9 @@
 """Where arrays are: on JAX's device, or divided among several devices of one or more hosts."""
 
+import contextlib
 import functools
+import os
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -16,7 +19,30 @@ def on_devices(n, spec=()):
 @functools.cache
 def on_first_device():
     """The sharding that names JAX's first device, where everything is unless several devices share a batch."""
-    return SingleDeviceSharding(jax.devices()[0])
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        _spread_threads()
+    return SingleDeviceSharding(device)
+
+
+def _spread_threads():
+    """Gives each of XLA's threads a core of its own, where there is one for each (Linux).
+
+    The parts of a product then never share a core while another core is idle, as happens after a pause.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    threads = [int(path.parent.name) for path in sorted(Path("/proc/self/task").glob("*/comm")) if _is_xlas(path)]
+    if len(threads) == len(cores):
+        for thread, core in zip(threads, cores, strict=True):
+            os.sched_setaffinity(thread, {core})
+
+
+def _is_xlas(path):
+    with contextlib.suppress(OSError):  # the thread has ended
+        return path.read_text().startswith("tf_XLAEigen")
+    return False
 
 
 def place(arrays, where):
