@@ -2,8 +2,8 @@
 
     python scripts/benchmark.py --settings paper --parts update evaluation --json paper.json
 
-Contenders take turns, each in a process of its own. In each turn, the first call is not timed and the second is. Prints
-the median seconds and the ratio of our time to the rival's. Needs torch.
+Contenders take turns, each in a process of its own. In each turn, the calls of the first second are not timed, and the
+three after them are. Prints the median seconds and the ratio of our time to the rival's. Needs torch.
 """
 
 import importlib.metadata
@@ -101,7 +101,7 @@ def take_turns(contenders, repetitions):
     for _ in range(repetitions):
         for name, (_, pipe) in processes.items():
             pipe.send("next")
-            times[name].append(pipe.recv())
+            times[name] += pipe.recv()
     for process, pipe in processes.values():
         pipe.send("end")
         process.join()
@@ -113,10 +113,18 @@ def _serve(pipe, maker, arguments):
     pipe.send(function())
     function()
     while pipe.recv() == "next":
-        function()  # not timed: idle memory must be fetched into the caches again
-        began = time.perf_counter()
+        # Not timed: idle memory must be fetched into the caches again, and idle threads must be spread over the cores.
+        seconds_of(function, 1.0)
+        pipe.send([seconds_of(function) for _ in range(3)])
+
+
+def seconds_of(function, at_least=0.0):
+    """Seconds that the function takes, which is called until `at_least` seconds have passed."""
+    began = time.perf_counter()
+    function()
+    while time.perf_counter() - began < at_least:
         function()
-        pipe.send(time.perf_counter() - began)
+    return time.perf_counter() - began
 
 
 # ---------------------------------------------------------------- the machine's limit

@@ -1,6 +1,8 @@
 """What is compiled, counted: numbers that do not depend on the machine, so that what made it fast is not lost."""
 
+import os
 import re
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -65,3 +67,14 @@ def test_numbers_compile_nothing_twice():
         for function in (*update.compiled.values(), *predict.compiled.values()):
             assert function._cache_size() == 1  # the first call and later ones have arguments of the same kind
     assert len(shared) == 1
+
+
+def test_each_of_xlas_threads_has_a_core():
+    options = TINY.replace(floatX="float32")
+    Model(options, "float32").update(make_batch(options), np.random.default_rng(0))
+    tasks = [path.parent for path in Path("/proc/self/task").glob("*/comm")]
+    threads = [int(task.name) for task in tasks if (task / "comm").read_text().startswith("tf_XLAEigen")]
+    cores = os.sched_getaffinity(0)
+    assert len(threads) == len(cores), "JAX makes a thread per core"
+    assert {core for thread in threads for core in os.sched_getaffinity(thread)} == cores
+    assert all(len(os.sched_getaffinity(thread)) == 1 for thread in threads)

@@ -36,13 +36,15 @@ def _spread_threads():
     threads = [int(path.parent.name) for path in sorted(Path("/proc/self/task").glob("*/comm")) if _is_xlas(path)]
     if len(threads) == len(cores):
         for thread, core in zip(threads, cores, strict=True):
-            os.sched_setaffinity(thread, {core})
+            with contextlib.suppress(OSError):  # the system does not allow it
+                os.sched_setaffinity(thread, {core})
 
 
 def _is_xlas(path):
-    with contextlib.suppress(OSError):  # the thread has ended
+    try:
         return path.read_text().startswith("tf_XLAEigen")
-    return False
+    except OSError:  # the thread has ended
+        return False
 
 
 def place(arrays, where):
