@@ -58,9 +58,7 @@ class Functions:
     def compiled_update(self):
         g = self.graph
         inputs = self._windows(g) | {g.y: 0} | self._masks(g)
-        function = self._compiled("update", inputs, g.cost, self.updates, self.with_gradients)
-        release_memory()
-        return function
+        return self._compiled("update", inputs, g.cost, self.updates, self.with_gradients)
 
     def compiled_predict(self, batch_size, glimpse_test=None):
         """The function that predicts so many windows at a time. glimpse_test: that option's value for focus `hard`."""
@@ -99,7 +97,7 @@ class Functions:
         """
         scalars = (self.lrate, self.graph.alpha_c, self.graph.decay_c)
         cost = _call(self.compiled_update, [*self.updates, *scalars], variables, inputs)
-        if not self._updated:  # JAX compiles in the first call
+        if not self._updated:  # compiling is over
             release_memory()
             self._updated = True
         return cost
