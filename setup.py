@@ -40,7 +40,7 @@ setup(
         "pillow>=10.3",
         "matplotlib>=3.8",
         "jinja2>=3.1",  # the page of figures
-        "tyro>=1.0",  # docs/bad_input.md has its messages
+        "tyro>=1.0.14",  # docs/bad_input.md has its messages, which earlier versions word differently
         "tqdm>=4.66",
         "psutil>=5.9",
     ],
