@@ -114,16 +114,15 @@ def _serve(pipe, maker, arguments):
     function()
     while pipe.recv() == "next":
         # Not timed: idle memory must be fetched into the caches again, and idle threads must be spread over the cores.
-        seconds_of(function, 1.0)
+        began = time.perf_counter()
+        while time.perf_counter() - began < 1:
+            function()
         pipe.send([seconds_of(function) for _ in range(3)])
 
 
-def seconds_of(function, at_least=0.0):
-    """Seconds that the function takes, which is called until `at_least` seconds have passed."""
+def seconds_of(function):
     began = time.perf_counter()
     function()
-    while time.perf_counter() - began < at_least:
-        function()
     return time.perf_counter() - began
 
 

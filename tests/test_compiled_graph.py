@@ -76,6 +76,7 @@ def test_each_of_xlas_threads_has_a_core():
     tasks = [path.parent for path in Path("/proc/self/task").glob("*/comm")]
     threads = [int(task.name) for task in tasks if (task / "comm").read_text().startswith("tf_XLAEigen")]
     cores = os.sched_getaffinity(0)
+    assert threads, "XLA names its threads otherwise"
     if len(threads) != len(cores):
         pytest.skip(f"XLA has {len(threads)} threads for {len(cores)} cores")
     assert {core for thread in threads for core in os.sched_getaffinity(thread)} == cores

@@ -24,7 +24,7 @@ from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.traversal import graph_inputs
 from pytensor.link.jax.dispatch import jax_funcify
 
-from visual_attention.fast.devices import on_devices, on_first_device, place
+from visual_attention.fast.devices import on_devices, on_first_device, place, spread_threads
 from visual_attention.fast.frames import split_tables
 from visual_attention.fast.loops import constant_of
 from visual_attention.fast.rewrites import rewrite
@@ -47,6 +47,7 @@ class JaxFunction:
 
     def __init__(self, inputs, outputs, updates, key=None, devices=1, complete=None, n_tables=1):
         use_cache_folder()
+        spread_threads()
         self.single, outputs = not isinstance(outputs, list), outputs if isinstance(outputs, list) else [outputs]
         self.inputs, self.outputs, self.key, self.compiled = list(inputs), [*outputs, *updates.values()], key, {}
         self.shared = [v for v in graph_inputs(self.outputs) if isinstance(v, SharedVariable)]

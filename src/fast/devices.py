@@ -19,18 +19,16 @@ def on_devices(n, spec=()):
 @functools.cache
 def on_first_device():
     """The sharding that names JAX's first device, where everything is unless several devices share a batch."""
-    device = jax.devices()[0]
-    if device.platform == "cpu":
-        _spread_threads()
-    return SingleDeviceSharding(device)
+    return SingleDeviceSharding(jax.devices()[0])
 
 
-def _spread_threads():
-    """Gives each of XLA's threads a core of its own, where there is one for each (Linux).
+@functools.cache
+def spread_threads():
+    """Gives each of XLA's threads a core of its own, on a CPU with one for each (Linux).
 
     The parts of a product then never share a core while another core is idle, as happens after a pause.
     """
-    if not hasattr(os, "sched_setaffinity"):
+    if jax.default_backend() != "cpu" or not hasattr(os, "sched_setaffinity"):
         return
     cores = sorted(os.sched_getaffinity(0))
     threads = [int(path.parent.name) for path in sorted(Path("/proc/self/task").glob("*/comm")) if _is_xlas(path)]
