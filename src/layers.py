@@ -8,6 +8,7 @@ and fflayer).
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
+from scipy.linalg import lapack
 
 # ---------------------------------------------------------------- initial weights
 
@@ -31,8 +32,10 @@ def ortho_weight(rng, ndim, init="released"):
         return normal
     if init == "released":
         return np.linalg.svd(normal)[0]
-    Q, R = np.linalg.qr(normal)
-    return Q * np.sign(np.diag(R))
+    # What numpy.linalg.qr computes, without its copies and R.
+    reflectors, tau, *_ = lapack.dgeqrf(normal, lwork=64 * ndim)
+    signs = np.sign(np.diag(reflectors))  # the diagonal of R
+    return lapack.dorgqr(reflectors, tau, lwork=64 * ndim, overwrite_a=True)[0] * signs
 
 
 def norm_weight(rng, nin, nout, ortho=True, init="released"):
@@ -54,8 +57,8 @@ def param_init_fflayer(params, prefix, rng, nin, nout, init):
 
 
 def init_tparams(params):
-    """name -> array becomes name -> shared variable of static shape."""
-    return {name: pytensor.shared(value, name=name, shape=value.shape) for name, value in params.items()}
+    """name -> array becomes name -> shared variable of static shape, which takes the array without copying it."""
+    return {name: pytensor.shared(value, name, shape=value.shape, borrow=True) for name, value in params.items()}
 
 
 # ---------------------------------------------------------------- layers

@@ -216,11 +216,11 @@ def draw_masks(options, rng, drop=True):
     """
     shapes, masks, start = dropout_shapes(options).values(), [], 0
     packed = [(*rows, -(-n // 8)) for *rows, n in shapes]
-    data = np.frombuffer(rng.bytes(sum(int(np.prod(shape)) for shape in packed)), "uint8") if packed else None
-    for shape, (*_, n) in zip(packed, shapes, strict=True):
-        end = start + int(np.prod(shape))
-        bits = data[start:end].reshape(shape) if drop else np.full(shape, 255, "uint8")
-        masks.append(np.unpackbits(bits, axis=-1, count=n, bitorder="little"))
+    data = np.frombuffer(rng.bytes(sum(int(np.prod(shape)) for shape in packed)), "uint8")
+    bits = np.unpackbits(data, bitorder="little") if drop else np.ones(8 * len(data), "uint8")
+    for (*rows, n_bytes), (*_, n) in zip(packed, shapes, strict=True):
+        end = start + 8 * n_bytes * int(np.prod(rows))
+        masks.append(bits[start:end].reshape(*rows, 8 * n_bytes)[..., :n])
         start = end
     draws = drawn_shapes(options, training=True)
     if "focus_uniform" in draws:

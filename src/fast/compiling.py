@@ -53,9 +53,11 @@ class JaxFunction:
         self.shared = [v for v in graph_inputs(self.outputs) if isinstance(v, SharedVariable)]
         self.updated, self.n_outputs = list(updates), len(outputs)
         self.shared += [v for v in self.updated if v not in self.shared]
+        self.storages = [v.container.storage for v in self.shared]
         self.complete = complete or (lambda expressions: expressions)
         self.n_tables, self.frames, self.tables, self.devices = n_tables, None, None, devices
-        self.places = [on_first_device()] * (len(self.inputs) + len(self.shared))
+        others = len(self.inputs) - n_tables  # JAX itself moves them in the call, in far less time
+        self.places = [on_first_device()] * n_tables + [None] * others + [on_first_device()] * len(self.shared)
         if devices > 1:
             # From the places of inputs and outputs, XLA divides the work and adds up the parts' gradients.
             axes = [*dict(inputs).values(), *(None for _ in self.shared)]
@@ -63,9 +65,10 @@ class JaxFunction:
             self.places = [on_devices(devices, spec) for spec in specs]
 
     def __call__(self, *args):
-        # All arguments are on the device from the first call on. Otherwise JAX would compile again for the second.
-        args = [*args, *(variable.container.storage[0] for variable in self.shared)]
-        args = place(args, self.places)
+        # Variables are on the device from the first call on. Otherwise JAX would compile again for the second.
+        args = place([*args, *(storage[0] for storage in self.storages)], self.places)
+        for storage, value in zip(self.storages, args[len(self.inputs) :], strict=True):
+            storage[0] = value
         frames = args[: self.n_tables]
         if self.frames is None or any(now is not before for now, before in zip(frames, self.frames, strict=True)):
             self.frames, self.tables = frames, self._run("tables", frames)

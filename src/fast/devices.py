@@ -46,13 +46,14 @@ def _is_xlas(path):
 
 
 def place(arrays, where):
-    """The arrays on JAX's device, or divided as their shardings `where` say. All hosts must be given the same arrays.
+    """The arrays on JAX's device, or divided as their shardings `where` say; None leaves an array where it is.
 
-    The device is named. For an array that is on it by default, JAX would compile a function once more.
+    All hosts must be given the same arrays. The device is named. For an array that is on it by default, JAX would
+    compile a function once more.
     """
     arrays = list(arrays)
     pairs = enumerate(zip(arrays, where, strict=True))
-    elsewhere = [k for k, (array, place) in pairs if not _is_at(array, place)]
+    elsewhere = [k for k, (array, place) in pairs if place is not None and not _is_at(array, place)]
     if elsewhere:  # all in one call, which takes far less time than one for each
         to = [where[k] for k in elsewhere]
         move = jax.device_put if to[0].is_fully_addressable else _parts_of_this_host
