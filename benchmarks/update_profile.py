@@ -51,15 +51,17 @@ class Arguments:
 
 
 def measure(name):
-    """Median milliseconds of an update; how many of them each kind of operation takes, by one traced update."""
+    """Median milliseconds of an update, after those of two seconds; how many of them each kind of operation takes, by one
+    traced update."""
     import jax
 
     update = benchmark.our_update(benchmark.options_of(name), "float16")
-    times = []
-    for _ in range(9):
+    times, started = [], time.perf_counter()
+    while len(times) < 9 or time.perf_counter() - started < 5:
         began = time.perf_counter()
         update()
-        times.append(1e3 * (time.perf_counter() - began))
+        if began - started > 2:  # idle threads are spread over the cores by then
+            times.append(1e3 * (time.perf_counter() - began))
     kinds = collections.Counter()
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
@@ -74,7 +76,7 @@ def measure(name):
             if "wait" not in name:
                 kind = next((kind for kind, pattern in KINDS.items() if re.search(pattern, name)), "all else")
                 kinds[kind] += own_time / 1e3
-    median = statistics.median(times[2:])
+    median = statistics.median(times)
     return {"update": median, "kinds": {kind: ms * median / traced for kind, ms in kinds.items()}}
 
 
