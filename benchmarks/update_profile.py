@@ -51,8 +51,7 @@ class Arguments:
 
 
 def measure(name):
-    """Median milliseconds of an update, after those of two seconds; how many of them each kind of operation takes, by one
-    traced update."""
+    """Median milliseconds of an update; how many of them each kind of operation takes, by one traced update."""
     import jax
 
     update = benchmark.our_update(benchmark.options_of(name), "float16")

@@ -69,6 +69,20 @@ def test_numbers_compile_nothing_twice():
     assert len(shared) == 1
 
 
+def test_variables_stay_on_the_device():
+    """They are moved there in the first call, and in no later one."""
+    options = TINY.replace(floatX="float32")
+    model, batch = model_for(options, "float32"), make_batch(options)
+    model.predict(batch)
+    on_device = {name: variable.container.storage[0] for name, variable in model.tparams.items()}
+    assert all(isinstance(value, jax.Array) for value in on_device.values())
+    model.predict(batch)
+    assert all(model.tparams[name].container.storage[0] is value for name, value in on_device.items())
+    model.update(batch, np.random.default_rng(0))
+    variables = model.tparams | model.optimizer_state | model.scalars
+    assert all(isinstance(variable.container.storage[0], jax.Array) for variable in variables.values())
+
+
 @pytest.mark.skipif(jax.default_backend() != "cpu" or not hasattr(os, "sched_setaffinity"), reason="for CPUs, on Linux")
 def test_each_of_xlas_threads_has_a_core():
     options = TINY.replace(floatX="float32")

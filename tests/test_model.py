@@ -256,6 +256,14 @@ def test_dropout_masks_are_the_random_bits_in_order(name):
     assert rng_of_masks.bytes(8) == rng.bytes(8)
 
 
+def test_orthogonal_weights():
+    """They are Q of NumPy's QR decomposition, with the signs that make the diagonal of R positive."""
+    weights = layers.ortho_weight(np.random.RandomState(0), 40, "glorot")
+    Q, R = np.linalg.qr(np.random.RandomState(0).randn(40, 40))
+    np.testing.assert_allclose(weights, Q * np.sign(np.diag(R)), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(weights.T @ weights, np.eye(40), rtol=0, atol=1e-14)
+
+
 def test_dropout_keeps_the_expectation():
     """`paper` doubles in training what it keeps, `released` halves in testing."""
     x, mask = np.array([1.0, -3.0]), np.array([1, 0], "uint8")
