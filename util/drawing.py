@@ -271,15 +271,17 @@ def learning_curves(path, runs, metric):
     _save(figure, path, left)
 
 
-def curves(path, plots):
+def curves(path, plots, labels=()):
     """Plots side by side with one legend. plots: a list of dicts with the keys
 
     lines: label -> (x, y), or (x, y, low, high) with the ends of intervals; xlabel; ylabel; optionally level: (height,
-    name) of a dotted line; optionally ylim and title.
+    name) of a dotted line; optionally ylim and title. labels: those whose colours other pictures share, in one order.
     """
     figure, all_axes = _plots(len(plots), 3.9 * max(len(plots), 2), 3.6)
     for axes, plot in zip(all_axes, plots, strict=True):
-        for k, (label, (x, y, *ends)) in enumerate(plot["lines"].items()):
+        order = list(dict.fromkeys([*labels, *plot["lines"]]))
+        for label, (x, y, *ends) in plot["lines"].items():
+            k = order.index(label)
             axes.plot(x, y, label=label, marker="o" if len(x) < 10 else None, **_line_style(k))
             if ends:
                 axes.vlines(x, *ends, color=f"C{k}", linewidth=1, alpha=0.7)

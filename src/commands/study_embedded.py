@@ -107,13 +107,14 @@ def write_study(folder, rows):
 def draw_study(path, rows):
     """Draws accuracy, and below it attention on the figure, against the height; a column for each spread."""
     spreads, models = (list(dict.fromkeys(row[key] for row in rows)) for key in ("spread", "model"))
+    labels = {model: TITLES[model].split(" (")[0] for model in models}
     accuracy, shares = [], []
     for spread in spreads:
         lines, on_figure = {}, {}
         for model in models:
             chosen = sorted((r for r in rows if (r["spread"], r["model"]) == (spread, model)), key=_height)
             x, y = [row["height"] for row in chosen], [row["mean"] for row in chosen]
-            label = TITLES[model].split(" (")[0]
+            label = labels[model]
             lines[label] = x, y, *zip(*(row["interval"] for row in chosen), strict=True)
             if "attention_on_figure" in chosen[0]:
                 on_figure[label] = x, [100 * row["attention_on_figure"] for row in chosen]
@@ -123,9 +124,9 @@ def draw_study(path, rows):
                          "ylim": (0, 100), "title": title})  # fmt: skip
         shares.append({"lines": on_figure, "xlabel": "height of the figures, pixels",
                        "ylabel": "attention on the figure, %", "ylim": (0, 100), "title": title})  # fmt: skip
-    drawing.curves(path, accuracy)
+    drawing.curves(path, accuracy, labels.values())
     if any(plot["lines"] for plot in shares):
-        drawing.curves(path.with_name("study_shares.png"), shares)
+        drawing.curves(path.with_name("study_shares.png"), shares, labels.values())
 
 
 def _height(row):
