@@ -320,4 +320,4 @@ def init_params(options, rng=None):
         param_init_fflayer(params, "ff_logit", rng, d_out, C, init)
         if options.focus == "hard" and options.baseline == "state":
             params |= {"baseline_W": np.zeros((d, 1)), "baseline_b": np.zeros(1)}
-    return OrderedDict((name, params.pop(name).astype(options.floatX)) for name in list(params))
+    return OrderedDict((name, value.astype(options.floatX)) for name, value in params.items())
