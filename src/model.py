@@ -212,11 +212,12 @@ class Model:
 def draw_masks(options, rng, drop=True):
     """The random numbers of an update, a list of arrays: dropout masks of 0 and 1 (uint8), then those of focus `hard`.
 
-    A row of n numbers of a dropout mask takes ceil(n / 8) bytes from rng. drop: see `Model.update`.
+    A row of n numbers of a dropout mask takes ceil(n / 8) bytes from rng, which may be None if nothing is drawn. drop:
+    see `Model.update`.
     """
     shapes, masks, start = dropout_shapes(options).values(), [], 0
     packed = [(*rows, -(-n // 8)) for *rows, n in shapes]
-    data = np.frombuffer(rng.bytes(sum(int(np.prod(shape)) for shape in packed)), "uint8")
+    data = np.frombuffer(rng.bytes(sum(int(np.prod(shape)) for shape in packed)) if packed else b"", "uint8")
     bits = np.unpackbits(data, bitorder="little") if drop else np.ones(8 * len(data), "uint8")
     for (*rows, n_bytes), (*_, n) in zip(packed, shapes, strict=True):
         end = start + 8 * n_bytes * int(np.prod(rows))
