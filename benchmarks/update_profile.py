@@ -17,7 +17,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,18 +54,14 @@ def measure(name):
     import jax
 
     update = benchmark.our_update(benchmark.options_of(name), "float16")
-    times, started = [], time.perf_counter()
-    while len(times) < 9 or time.perf_counter() - started < 5:
-        began = time.perf_counter()
-        update()
-        if began - started > 2:  # idle threads are spread over the cores by then
-            times.append(1e3 * (time.perf_counter() - began))
+    benchmark.warm_up(update, seconds=2)
+    times = []
+    while len(times) < 9 or sum(times) < 3000:
+        times.append(1e3 * benchmark.seconds_of(update))
     kinds = collections.Counter()
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
-            began = time.perf_counter()
-            update()
-            traced = 1e3 * (time.perf_counter() - began)
+            traced = 1e3 * benchmark.seconds_of(update)
         trace = next(Path(folder).rglob("*.trace.json.gz"))
         events = json.loads(gzip.decompress(trace.read_bytes()))["traceEvents"]
     names = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e.get("name") == "thread_name"}

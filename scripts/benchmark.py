@@ -113,11 +113,16 @@ def _serve(pipe, maker, arguments):
     pipe.send(function())
     function()
     while pipe.recv() == "next":
-        # Not timed: idle memory must be fetched into the caches again, and idle threads must be spread over the cores.
-        began = time.perf_counter()
-        while time.perf_counter() - began < 1:
-            function()
+        warm_up(function)
         pipe.send([seconds_of(function) for _ in range(3)])
+
+
+def warm_up(function, seconds=1):
+    """Calls the function for so long. Idle memory is then in the caches again, and idle threads are spread over the
+    cores."""
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        function()
 
 
 def seconds_of(function):
